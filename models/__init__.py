@@ -1,0 +1,1 @@
+"""From texts to scores. Knows neither Kafka nor schemas."""

@@ -1,0 +1,1 @@
+"""What travels: values and their bytes. Knows neither Kafka nor scikit-learn."""

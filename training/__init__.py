@@ -1,0 +1,1 @@
+"""From labelled documents to an evaluated model bundle. Never imports worker."""

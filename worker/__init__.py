@@ -1,0 +1,1 @@
+"""The processes: the only package that talks to Kafka or opens ports."""

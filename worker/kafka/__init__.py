@@ -1,0 +1,1 @@
+"""The adapters to Apache Kafka: the only importers of confluent_kafka."""

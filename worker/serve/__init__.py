@@ -1,0 +1,1 @@
+"""What a process shows the outside: HTTP, metrics."""

@@ -1,0 +1,1 @@
+"""The loop: batches, transactions, policy. Pure, behind ports; knows no Kafka client."""
