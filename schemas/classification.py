@@ -1,0 +1,268 @@
+"""The result for one document: what the output topic carries."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import orjson
+from google.protobuf.message import DecodeError as ProtobufError
+
+from schemas import classifier_pb2
+from schemas.content_type import JSON, media_type
+from schemas.decoding import (
+    MAX_INT32,
+    MAX_INT64,
+    DecodeError,
+    DecodeReason,
+    as_object,
+    parse_object,
+    read_array,
+    read_integer,
+    read_object,
+    read_string,
+    wrong_type,
+)
+from schemas.document import checked_url
+
+
+class ClassificationError(DecodeError):
+    """The bytes are no classification, or the value breaks the contract and is not encoded."""
+
+
+class Status(StrEnum):
+    """What became of a document."""
+
+    CLASSIFIED = "classified"
+    UNSUPPORTED_LANGUAGE = "unsupported_language"
+    """No model is loaded for its language."""
+    EMPTY = "empty"
+    """The model knows no term of it."""
+
+
+class ClassProbability(NamedTuple):
+    """A class and its calibrated probability in [0, 1]."""
+
+    name: str
+    prob: float
+
+
+class ModelStamp(NamedTuple):
+    """Which model decided."""
+
+    lang: str
+    version: str
+    digest: str
+
+
+class Source(NamedTuple):
+    """Which record the document was read from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The result for one document.
+
+    Attributes:
+        url: The document's.
+        lang: The normalised language code.
+        status: What became of the document.
+        labels: Names above their threshold, most probable first; empty unless classified.
+        classes: Every class, most probable first; empty unless classified.
+        model: None exactly when the language is unsupported.
+        source: None outside Kafka.
+    """
+
+    url: str
+    lang: str
+    status: Status
+    labels: tuple[str, ...]
+    classes: tuple[ClassProbability, ...]
+    model: ModelStamp | None
+    source: Source | None
+
+    def to_json(self) -> bytes:
+        """Encode as UTF-8 JSON, fields in the order of this class.
+
+        Raises:
+            ClassificationError: A value JSON or the contract does not allow, for example a NaN.
+        """
+        _check(self)
+        model, source = self.model, self.source
+        fields = {
+            "url": self.url,
+            "lang": self.lang,
+            "status": self.status.value,
+            "labels": self.labels,
+            "classes": [{"name": name, "prob": prob} for name, prob in self.classes],
+            "model": None if model is None else dict(zip(ModelStamp._fields, model, strict=True)),
+            "source": None if source is None else dict(zip(Source._fields, source, strict=True)),
+        }
+        try:
+            return orjson.dumps(fields)
+        except orjson.JSONEncodeError as error:
+            failure = _unencodable(error)
+        raise failure
+
+    def to_protobuf(self) -> bytes:
+        """Encode as ``clf.v1.Classification``.
+
+        Raises:
+            ClassificationError: A value protobuf or the contract does not allow, for example a NaN.
+        """
+        _check(self)
+        try:
+            return _to_message(self).SerializeToString()
+        except (TypeError, ValueError) as error:
+            failure = _unencodable(error)
+        raise failure
+
+
+def decode_classification(value: bytes, content_type: str | None = None) -> Classification:
+    """Decode one result. Unknown fields are ignored.
+
+    Args:
+        value: JSON or protobuf.
+        content_type: The record's header of that name, None when it has none (JSON).
+
+    Raises:
+        ClassificationError: for whatever is wrong with the bytes.
+    """
+    try:
+        if media_type(content_type) == JSON:
+            result = _from_json(parse_object(value))
+        else:
+            result = _from_message(_parse_message(value))
+        _check(result)
+    except DecodeError as error:
+        failure = ClassificationError(error.reason, error.detail)
+    else:
+        return result
+    raise failure
+
+
+def _check(result: Classification) -> None:
+    if result.status is not Status.CLASSIFIED and (result.labels or result.classes):
+        raise _broken('labels and classes must be empty unless the status is "classified"')
+    if (result.model is None) is not (result.status is Status.UNSUPPORTED_LANGUAGE):
+        raise _broken('model must be null when the status is "unsupported_language", and only then')
+    for _, prob in result.classes:
+        if not 0.0 <= prob <= 1.0:
+            raise _broken("a probability is not between 0 and 1")
+
+
+def _broken(detail: str) -> ClassificationError:
+    return ClassificationError(DecodeReason.WRONG_TYPE, detail)
+
+
+def _unencodable(error: Exception) -> ClassificationError:
+    return _broken(
+        f"the classification cannot be encoded: a field has a wrong type or range ({type(error).__name__})"
+    )
+
+
+def _from_json(fields: dict[str, object]) -> Classification:
+    return Classification(
+        url=checked_url(fields.get("url")),
+        lang=read_string(fields, "lang"),
+        status=_read_status(fields),
+        labels=tuple(_string(label, "labels[]") for label in read_array(fields, "labels")),
+        classes=tuple(_read_class(entry) for entry in read_array(fields, "classes")),
+        model=_read_model(read_object(fields, "model")),
+        source=read_source(read_object(fields, "source")),
+    )
+
+
+def _read_status(fields: dict[str, object]) -> Status:
+    name = read_string(fields, "status")
+    if name in _STATUS_NAMES:
+        return Status(name)
+    raise _broken(f'the field "status" is none of {", ".join(sorted(_STATUS_NAMES))}')
+
+
+def _string(value: object, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise wrong_type(where, value, "a string")
+
+
+def _read_class(entry: object) -> ClassProbability:
+    fields = as_object(entry, "classes[]")
+    name = read_string(fields, "name", "classes[].")
+    prob = fields.get("prob")
+    if isinstance(prob, bool) or not isinstance(prob, (int, float)):
+        raise wrong_type("classes[].prob", prob, "a number")
+    return ClassProbability(name, float(prob))
+
+
+def _read_model(fields: dict[str, object] | None) -> ModelStamp | None:
+    if fields is None:
+        return None
+    return ModelStamp(*(read_string(fields, name, "model.") for name in ModelStamp._fields))
+
+
+def read_source(fields: dict[str, object] | None) -> Source | None:
+    """Read the JSON object that names a record; null stays None.
+
+    Raises:
+        DecodeError: wrong_type.
+    """
+    if fields is None:
+        return None
+    return Source(
+        read_string(fields, "topic", "source."),
+        read_integer(fields, "partition", MAX_INT32, "source."),
+        read_integer(fields, "offset", MAX_INT64, "source."),
+    )
+
+
+def _to_message(result: Classification) -> classifier_pb2.Classification:
+    return classifier_pb2.Classification(
+        url=result.url,
+        lang=result.lang,
+        status=_STATUS_NUMBERS[result.status],
+        labels=result.labels,
+        classes=[classifier_pb2.ClassProbability(name=name, prob=prob) for name, prob in result.classes],
+        model=None if result.model is None else classifier_pb2.ModelStamp(**result.model._asdict()),
+        source=None if result.source is None else classifier_pb2.Source(**result.source._asdict()),
+    )
+
+
+def _parse_message(value: bytes) -> classifier_pb2.Classification:
+    try:
+        return classifier_pb2.Classification.FromString(value)
+    except ProtobufError:
+        detail = "the value is not a clf.v1.Classification: it is truncated, another format, or a string is not UTF-8"
+    raise ClassificationError(DecodeReason.NOT_PROTOBUF, detail)
+
+
+def _from_message(message: classifier_pb2.Classification) -> Classification:
+    model, source = message.model, message.source
+    return Classification(
+        url=checked_url(message.url),
+        lang=message.lang,
+        status=_status_of(message.status),
+        labels=tuple(message.labels),
+        classes=tuple(ClassProbability(entry.name, entry.prob) for entry in message.classes),
+        model=ModelStamp(model.lang, model.version, model.digest) if message.HasField("model") else None,
+        source=Source(source.topic, source.partition, source.offset) if message.HasField("source") else None,
+    )
+
+
+def _status_of(number: int) -> Status:
+    for status, known in _STATUS_NUMBERS.items():
+        if known == number:
+            return status
+    raise _broken('the field "status" has a number this version does not know')
+
+
+_STATUS_NAMES = frozenset(status.value for status in Status)
+_STATUS_NUMBERS = {
+    Status.CLASSIFIED: classifier_pb2.STATUS_CLASSIFIED,
+    Status.UNSUPPORTED_LANGUAGE: classifier_pb2.STATUS_UNSUPPORTED_LANGUAGE,
+    Status.EMPTY: classifier_pb2.STATUS_EMPTY,
+}
