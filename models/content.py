@@ -1,0 +1,124 @@
+"""The plain values of a model: what training hands over and what a bundle gives back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Analyzer = Literal["word", "char", "char_wb"]
+Norm = Literal["l1", "l2"]
+StripAccents = Literal["ascii", "unicode"]
+
+DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"  # noqa: S105 - a regular expression for words, not a password
+
+
+@dataclass(frozen=True, slots=True)
+class VectorizerConfig:
+    """The settings of scikit-learn's `TfidfVectorizer` that decide what it does to a new text.
+
+    The names and meanings are scikit-learn's. `stop_words` are the words themselves, never the
+    name of a list; functions (own tokenizers, preprocessors) cannot be expressed, on purpose.
+    """
+
+    analyzer: Analyzer = "word"
+    ngram_range: tuple[int, int] = (1, 1)
+    token_pattern: str = DEFAULT_TOKEN_PATTERN
+    lowercase: bool = True
+    strip_accents: StripAccents | None = None
+    stop_words: tuple[str, ...] | None = None
+    sublinear_tf: bool = False
+    binary: bool = False
+    norm: Norm | None = "l2"
+    use_idf: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Platt scaling, one sigmoid per class: p = 1 / (1 + exp(slope * decision + intercept)).
+
+    Source: J. Platt, "Probabilistic outputs for support vector machines and comparisons to
+    regularized likelihood methods", 1999. A class that means anything has a negative slope.
+    """
+
+    slope: tuple[float, ...]
+    intercept: tuple[float, ...]
+
+
+class Fallback(StrEnum):
+    """What happens to a document with a known term and no class above its threshold."""
+
+    NONE = "none"
+    """It stays without a label: for corpora in which documents may have none."""
+    BEST = "best"
+    """It gets its most probable class: for single-label corpora."""
+
+
+class ScorerSource(Protocol):
+    """All that a scorer needs; both `BundleContent` and an opened `Bundle` offer it."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names in column order."""
+
+    @property
+    def vectorizer(self) -> VectorizerConfig:
+        """How a text becomes term counts and weights."""
+
+    @property
+    def terms(self) -> Sequence[str]:
+        """Terms in row order of `weights`."""
+
+    @property
+    def idf(self) -> NDArray[np.float32] | None:
+        """float32 (terms,), or None exactly when `vectorizer.use_idf` is False."""
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """float32 (terms, classes), C-contiguous."""
+
+    @property
+    def intercept(self) -> NDArray[np.float32]:
+        """float32 (classes,)."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """From decisions to probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleContent:
+    """Everything training hands over; k classes, n terms.
+
+    There is one column per class also when there are two classes: scikit-learn's one-vs-rest
+    makes a single estimator of a two-class target, so training binarises the labels itself.
+
+    Attributes:
+        lang: normalised language code, such as "en".
+        classes: k distinct class names in column order.
+        terms: n distinct terms in column order of the vectorizer.
+        idf: float32 (n,), or None exactly when `vectorizer.use_idf` is False.
+        weights: float32 (n, k): the transposed coefficients of the k estimators.
+        intercept: float32 (k,).
+        thresholds: k numbers; a class is a label iff its probability is at least its threshold.
+        golden_texts: at least one text; their scores are stored and verified at every load.
+        training: how the model came to be (data digest, counts, seed, parameters), JSON values
+            only. It counts for the digest: leave durations and paths out of it.
+        metrics: what it reached, JSON values only; counts for the digest too.
+    """
+
+    lang: str
+    classes: tuple[str, ...]
+    vectorizer: VectorizerConfig
+    terms: Sequence[str]
+    idf: NDArray[np.float32] | None
+    weights: NDArray[np.float32]
+    intercept: NDArray[np.float32]
+    calibration: Calibration
+    thresholds: tuple[float, ...]
+    fallback: Fallback
+    golden_texts: Sequence[str]
+    training: Mapping[str, object]
+    metrics: Mapping[str, object]

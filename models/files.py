@@ -1,0 +1,146 @@
+"""Reading files that somebody else wrote: plain files of the declared size and hash, no pickles."""
+
+import hashlib
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from models.manifest import FileEntry
+from models.problems import BundleError, BundleProblem
+
+_CHUNK_BYTES: Final = 1024 * 1024
+# numpy's own limit is 10,000 characters; the header of a plain two-dimensional array has about 120.
+_MAX_HEADER_CHARS: Final = 1_000
+_AGAIN: Final = "Copy the bundle again or train again."
+
+
+def read_small(path: Path, limit: int, missing: BundleProblem) -> bytes:
+    """The bytes of a plain file of at most `limit` bytes.
+
+    Raises:
+        BundleError: `missing` when there is none, otherwise why it cannot be read.
+    """
+    _require_plain(path, missing)
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        _unreadable(path, error)
+    if len(data) > limit:
+        raise BundleError(
+            BundleProblem.SIZE_MISMATCH,
+            f"{path} is larger than {limit} bytes, which no bundle needs. {_AGAIN}",
+        )
+    return data
+
+
+def verify_file(path: Path, entry: FileEntry) -> None:
+    """Check that `path` is a plain file of the declared size and SHA-256; reads it once, in pieces.
+
+    Raises:
+        BundleError: it is not.
+    """
+    size = _require_plain(path, BundleProblem.FILE_MISSING)
+    if size != entry.size:
+        raise BundleError(
+            BundleProblem.SIZE_MISMATCH,
+            f"{path} has {size} bytes, but the manifest says {entry.size}. {_AGAIN}",
+        )
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        _unreadable(path, error)
+    if found != entry.sha256:
+        raise BundleError(
+            BundleProblem.HASH_MISMATCH, f"{path} does not have the SHA-256 that the manifest says. {_AGAIN}"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def open_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Memory-map a .npy file read-only, after its header proved to be exactly `dtype` and `shape`.
+
+    Args:
+        path: a file that `verify_file` has passed.
+        dtype: such as "<f4".
+        shape: what the rest of the bundle implies; -1 for the one axis that this array decides.
+
+    Raises:
+        BundleError: it is not such an array, or the file holds fewer or more bytes than that.
+    """
+    try:
+        found_shape, fortran, found_dtype, start = _read_header(path)
+    except (ValueError, OSError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} is not a .npy array: {error}. {_AGAIN}") from error
+    if found_dtype != np.dtype(dtype) or fortran:
+        _invalid(path, f"must hold {dtype} in C order, but it holds {found_dtype}{' in Fortran order' * fortran}")
+    if len(found_shape) != len(shape) or any(w not in (-1, f) for w, f in zip(shape, found_shape, strict=True)):
+        wanted = " x ".join("any" if axis == -1 else str(axis) for axis in shape)
+        detail = f"{path} has the shape {found_shape}, but the rest of the bundle needs {wanted}. {_AGAIN}"
+        raise BundleError(BundleProblem.SHAPE_MISMATCH, detail)
+    return _map(path, found_shape, np.dtype(dtype), start)
+
+
+def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    with path.open("rb") as file:
+        version = npy.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f".npy version {version} where (1, 0) is expected")
+        shape, fortran, dtype = npy.read_array_header_1_0(file, max_header_size=_MAX_HEADER_CHARS)
+        return shape, fortran, dtype, file.tell()
+
+
+def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], start: int) -> NDArray[Any]:
+    """Map the array once the size of its file, counted in unbounded integers, is exactly right."""
+    if min(shape) <= 0:
+        _invalid(path, f"has the shape {shape}, so it is empty")
+    expected = start + dtype.itemsize * math.prod(shape)
+    size = path.stat().st_size
+    if size != expected:
+        _invalid(path, f"declares {expected} bytes, but has {size}")
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        _unreadable(path, error)
+    array: NDArray[Any] = np.asarray(mapped)
+    return array
+
+
+def _require_plain(path: Path, missing: BundleProblem) -> int:
+    """The size of a plain file; links, directories and devices are refused, whatever they lead to."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BundleError(missing, f"There is no file {path}. {_AGAIN}") from error
+    except OSError as error:
+        _unreadable(path, error)
+    if not stat.S_ISREG(found.st_mode):
+        raise BundleError(
+            BundleProblem.UNSAFE_FILE,
+            f"{path} is not a plain file, and a bundle may hold nothing else. {_AGAIN}",
+        )
+    return found.st_size
+
+
+def _invalid(path: Path, what: str) -> NoReturn:
+    raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} {what}. {_AGAIN}")
+
+
+def _unreadable(path: Path, error: Exception) -> NoReturn:
+    raise BundleError(
+        BundleProblem.FILE_UNREADABLE, f"{path} cannot be read: {error}. Check the disk and its permissions."
+    ) from error

@@ -1,0 +1,115 @@
+"""A model that is ready to serve: a verified bundle, its scorer, and the rule from scores to labels."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from models.content import Fallback
+from models.problems import BundleError, BundleProblem
+from models.reader import Bundle
+from models.reference import ReferenceScorer
+from models.scorer import Scorer
+
+SCORER_VARIABLE: Final = "CLF_SCORER"
+PROBABILITY_DECIMALS: Final = 6
+_DIGEST_CHARS: Final = 16
+
+
+class Prediction(NamedTuple):
+    """What a model says about one text.
+
+    Attributes:
+        known: whether the text has a term that the model knows; without one the other two are empty.
+        labels: the classes that hold, most probable first.
+        classes: all classes with their probability (six decimals), most probable first; equal ones
+            stay in class order.
+    """
+
+    known: bool
+    labels: tuple[str, ...]
+    classes: tuple[tuple[str, float], ...]
+
+
+_UNKNOWN: Final = Prediction(known=False, labels=(), classes=())
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One language's model; threads may share it.
+
+    Attributes:
+        lang: normalised language code.
+        version: name in the store.
+        digest: first 16 hex digits of the manifest's digest.
+        classes: class names in column order.
+        scorer: from texts to probabilities.
+        thresholds: one per class; a class is a label iff its probability is at least that, both
+            taken as float32, the precision of the scores.
+        fallback: what happens when no class reaches its threshold.
+    """
+
+    lang: str
+    version: str
+    digest: str
+    classes: tuple[str, ...]
+    scorer: Scorer
+    thresholds: tuple[float, ...]
+    fallback: Fallback
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """One prediction per text, in order.
+
+        Raises:
+            TypeError: `texts` is one string, or holds something that is not a string.
+        """
+        scores = self.scorer.score(texts)
+        reached = scores.probabilities >= np.asarray(self.thresholds, dtype=np.float32)
+        rounded = np.round(scores.probabilities.astype(np.float64), PROBABILITY_DECIMALS)
+        ranking = np.argsort(-rounded, axis=1, kind="stable")
+        rows = zip(scores.known.tolist(), rounded.tolist(), reached.tolist(), ranking.tolist(), strict=True)
+        return [self._decide(*row) if known else _UNKNOWN for known, *row in rows]
+
+    def _decide(self, probabilities: list[float], reached: list[bool], ranking: list[int]) -> Prediction:
+        labels = tuple(self.classes[column] for column in ranking if reached[column])
+        if not labels and self.fallback is Fallback.BEST:
+            labels = (self.classes[ranking[0]],)
+        ranked = tuple((self.classes[column], probabilities[column]) for column in ranking)
+        return Prediction(known=True, labels=labels, classes=ranked)
+
+
+def load_model(directory: Path) -> Model:
+    """Open a bundle, verify it (golden scores included) and make it ready to serve.
+
+    The environment variable CLF_SCORER chooses the scorer: "reference" (default) or "native".
+
+    Raises:
+        BundleError: why it is refused.
+    """
+    bundle = Bundle.open(directory)
+    scorer = _build_scorer(bundle)
+    bundle.golden.verify(scorer)
+    manifest = bundle.manifest
+    return Model(
+        lang=manifest.lang,
+        version=manifest.version,
+        digest=manifest.digest[:_DIGEST_CHARS],
+        classes=manifest.classes,
+        scorer=scorer,
+        thresholds=manifest.thresholds,
+        fallback=manifest.fallback,
+    )
+
+
+def _build_scorer(bundle: Bundle) -> Scorer:
+    wanted = os.environ.get(SCORER_VARIABLE) or "reference"
+    if wanted == "reference":
+        return ReferenceScorer(bundle)
+    problem = "is not built yet" if wanted == "native" else "does not exist"
+    raise BundleError(
+        BundleProblem.SCORER_UNAVAILABLE,
+        f"{SCORER_VARIABLE} asks for the scorer {wanted!r}, which {problem}. Unset it or set it to 'reference'.",
+    )
