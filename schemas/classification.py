@@ -1,6 +1,5 @@
 """The result for one document: what the output topic carries."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -9,7 +8,6 @@ import orjson
 from google.protobuf.message import DecodeError as ProtobufError
 
 from schemas import classifier_pb2
-from schemas.content_type import JSON, media_type
 from schemas.decoding import (
     MAX_INT32,
     MAX_INT64,
@@ -24,6 +22,7 @@ from schemas.decoding import (
     wrong_type,
 )
 from schemas.document import checked_url
+from schemas.headers import JSON, media_type
 
 
 class ClassificationError(DecodeError):
@@ -92,15 +91,14 @@ class Classification:
             ClassificationError: A value JSON or the contract does not allow, for example a NaN.
         """
         _check(self)
-        model, source = self.model, self.source
         fields = {
             "url": self.url,
             "lang": self.lang,
-            "status": self.status.value,
+            "status": self.status,
             "labels": self.labels,
             "classes": [{"name": name, "prob": prob} for name, prob in self.classes],
-            "model": None if model is None else dict(zip(ModelStamp._fields, model, strict=True)),
-            "source": None if source is None else dict(zip(Source._fields, source, strict=True)),
+            "model": None if self.model is None else _model_fields(*self.model),
+            "source": None if self.source is None else _source_fields(*self.source),
         }
         try:
             return orjson.dumps(fields)
@@ -155,14 +153,20 @@ def _check(result: Classification) -> None:
             raise _broken("a probability is not between 0 and 1")
 
 
+def _model_fields(lang: str, version: str, digest: str) -> dict[str, str]:
+    return {"lang": lang, "version": version, "digest": digest}
+
+
+def _source_fields(topic: str, partition: int, offset: int) -> dict[str, str | int]:
+    return {"topic": topic, "partition": partition, "offset": offset}
+
+
 def _broken(detail: str) -> ClassificationError:
     return ClassificationError(DecodeReason.WRONG_TYPE, detail)
 
 
 def _unencodable(error: Exception) -> ClassificationError:
-    return _broken(
-        f"the classification cannot be encoded: a field has a wrong type or range ({type(error).__name__})"
-    )
+    return _broken(f"the classification cannot be encoded: a field has a wrong type or range ({type(error).__name__})")
 
 
 def _from_json(fields: dict[str, object]) -> Classification:
@@ -236,7 +240,7 @@ def _parse_message(value: bytes) -> classifier_pb2.Classification:
     try:
         return classifier_pb2.Classification.FromString(value)
     except ProtobufError:
-        detail = "the value is not a clf.v1.Classification: it is truncated, another format, or a string is not UTF-8"
+        detail = "the value is no clf.v1.Classification: truncated, another format, or a string is not UTF-8"
     raise ClassificationError(DecodeReason.NOT_PROTOBUF, detail)
 
 

@@ -23,9 +23,9 @@ from schemas.decoding import (
     read_string,
     wrong_type,
 )
+from schemas.headers import Headers
 
-Headers = tuple[tuple[str, bytes | None], ...]
-"""The headers of a Kafka record, in order; names may repeat and a value may be null."""
+__all__ = ["HEADER_NAMES", "DeadLetter", "DeadLetterError", "Headers", "Reason", "Stage"]
 
 HEADER_NAMES = ("clf-stage", "clf-reason", "clf-detail", "clf-source", "clf-attempts")
 # What base64.b64decode takes, written out so that the JSON Schema can say the same.
@@ -47,7 +47,7 @@ class Stage(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why the record failed: every ``DecodeReason`` (``Reason(error.reason)`` converts), and what can fail after it."""
+    """Why the record failed: every ``DecodeReason`` (``Reason(error.reason)`` converts) and what follows."""
 
     NOT_UTF8 = "not_utf8"
     NOT_JSON = "not_json"
@@ -95,7 +95,7 @@ class DeadLetter:
     def from_record(cls, key: bytes | None, value: bytes | None, headers: Headers) -> Self:
         """Read a record of the dead-letter topic back.
 
-        Of each of our header names the last one counts: a document may carry look-alikes, and they stay with it.
+        Of each of our header names the last one counts: look-alikes a document carries stay with it.
 
         Raises:
             DeadLetterError: One of our headers is missing or malformed.

@@ -35,7 +35,7 @@ class DecodeError(ValueError):
 
     Attributes:
         reason: One of the closed set.
-        detail: A sentence for the person who produces the bytes. Field names, sizes and positions only, never content.
+        detail: A sentence for whoever produces the bytes. Field names, sizes, positions; never content.
     """
 
     def __init__(self, reason: DecodeReason, detail: str) -> None:
@@ -61,7 +61,7 @@ def parse_object(value: bytes) -> dict[str, object]:
         if isinstance(parsed, dict):
             return parsed
         raise DecodeError(DecodeReason.NOT_AN_OBJECT, f"the value is {json_name(parsed)}, not an object")
-    # Raised out here because orjson's error holds the whole document, which must not travel along as a context.
+    # Raised out here because orjson's error holds the whole document, which must not become a context.
     raise _not_json(value, message, position)
 
 
@@ -91,7 +91,7 @@ def wrong_type(field: str, value: object, wanted: str) -> DecodeError:
 
 
 def read_string(fields: dict[str, object], name: str, path: str = "") -> str:
-    """Return a required string; ``path`` (such as ``"model."``) is where the field stands, for the message."""
+    """Return a required string; ``path`` (such as ``"model."``) tells the message where it stands."""
     value = _required(fields, name, path)
     if isinstance(value, str):
         return value

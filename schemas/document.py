@@ -6,8 +6,8 @@ import orjson
 from google.protobuf.message import DecodeError as ProtobufError
 
 from schemas import classifier_pb2
-from schemas.content_type import JSON, media_type
 from schemas.decoding import DecodeError, DecodeReason, parse_object, wrong_type
+from schemas.headers import JSON, media_type
 from schemas.language import normalise_language
 
 __all__ = [
@@ -50,7 +50,7 @@ class Document:
 
     @property
     def content(self) -> str:
-        """The one text that is trained on and scored: title, line feed, text, or the one that is not empty."""
+        """The one text that is trained on and scored: title, line feed, text; or the one not empty."""
         if self.title and self.text:
             return f"{self.title}\n{self.text}"
         return self.title or self.text
@@ -82,9 +82,7 @@ class Document:
         raise failure
 
 
-def decode_document(
-    value: bytes, content_type: str | None = None, max_bytes: int = DEFAULT_MAX_BYTES
-) -> Document:
+def decode_document(value: bytes, content_type: str | None = None, max_bytes: int = DEFAULT_MAX_BYTES) -> Document:
     """Decode the value of one record of the input topic.
 
     Args:
@@ -127,9 +125,7 @@ def _from_protobuf(value: bytes) -> Document:
     try:
         message = classifier_pb2.Document.FromString(value)
     except ProtobufError:
-        detail = (
-            "the value is not a clf.v1.Document: it is truncated, another format, or a string is not UTF-8"
-        )
+        detail = "the value is no clf.v1.Document: truncated, another format, or a string is not UTF-8"
     else:
         return Document(checked_url(message.url), message.title, message.text, message.lang)
     raise DecodeError(DecodeReason.NOT_PROTOBUF, detail)
@@ -158,8 +154,6 @@ def _unencodable(fields: dict[str, str]) -> DocumentError:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            detail = (
-                f'the field "{name}" has a lone surrogate at character {error.start}, which UTF-8 cannot hold'
-            )
+            detail = f'the field "{name}" has a lone surrogate at character {error.start}, which UTF-8 cannot hold'
             return DocumentError(DecodeReason.NOT_UTF8, detail)
     return DocumentError(DecodeReason.WRONG_TYPE, "a field is not a string")

@@ -3,7 +3,8 @@
 import re
 from functools import lru_cache
 
-from langcodes import Language, LanguageTagError, tag_is_valid
+from langcodes import Language, tag_is_valid
+from langcodes.tag_parser import LanguageTagError
 
 UNDETERMINED = "und"
 MAX_CODE_CHARS = 256
@@ -17,12 +18,12 @@ _NOT_A_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 def normalise_language(code: str | None) -> str:
     """Return the shortest ISO 639 code (639-1, else 639-3) of a language as a crawler wrote it.
 
-    Takes ISO 639-1, 639-2 (B and T), 639-3 and BCP 47 in any letter case, and comma lists, of which the first usable
-    entry counts. Never raises: what names no language becomes ``"und"``.
+    Takes ISO 639-1, 639-2 (B and T), 639-3 and BCP 47 in any letter case, and comma lists, of which the
+    first usable entry counts. Never raises: what names no language becomes ``"und"``.
 
     Args:
-        code: For example ``"eng"``, ``"en-GB"``, ``"ger"``, ``"eng,deu"``; of a longer text than ``MAX_CODE_CHARS``
-            only the whole entries within that length are read.
+        code: For example ``"eng"``, ``"en-GB"``, ``"ger"``, ``"eng,deu"``. Of a text longer than
+            ``MAX_CODE_CHARS`` only the whole entries within that length are read.
     """
     if not isinstance(code, str):
         return UNDETERMINED
