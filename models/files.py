@@ -77,7 +77,7 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     Args:
         path: a file that `verify_file` has passed.
         dtype: such as "<f4".
-        shape: what the rest of the bundle implies; -1 for the one axis that this array decides.
+        shape: what the rest of the bundle implies.
 
     Raises:
         BundleError: it is not such an array, or the file holds fewer or more bytes than that.
@@ -88,10 +88,11 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
         raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} is not a .npy array: {error}. {_AGAIN}") from error
     if found_dtype != np.dtype(dtype) or fortran:
         _invalid(path, f"must hold {dtype} in C order, but it holds {found_dtype}{' in Fortran order' * fortran}")
-    if len(found_shape) != len(shape) or any(w not in (-1, f) for w, f in zip(shape, found_shape, strict=True)):
-        wanted = " x ".join("any" if axis == -1 else str(axis) for axis in shape)
-        detail = f"{path} has the shape {found_shape}, but the rest of the bundle needs {wanted}. {_AGAIN}"
-        raise BundleError(BundleProblem.SHAPE_MISMATCH, detail)
+    if found_shape != shape:
+        raise BundleError(
+            BundleProblem.SHAPE_MISMATCH,
+            f"{path} has the shape {found_shape}, but the rest of the bundle needs {shape}. {_AGAIN}",
+        )
     return _map(path, found_shape, np.dtype(dtype), start)
 
 
@@ -106,8 +107,6 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]
 
 def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], start: int) -> NDArray[Any]:
     """Map the array once the size of its file, counted in unbounded integers, is exactly right."""
-    if min(shape) <= 0:
-        _invalid(path, f"has the shape {shape}, so it is empty")
     expected = start + dtype.itemsize * math.prod(shape)
     size = path.stat().st_size
     if size != expected:

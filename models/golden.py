@@ -19,17 +19,17 @@ TOLERANCE: Final = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Texts, their decisions (float32, texts x classes) and whether each has a known term."""
+    """Texts, their decisions (float64, texts x classes) and whether each has a known term."""
 
     texts: tuple[str, ...]
-    decisions: NDArray[np.float32]
+    decisions: NDArray[np.float64]
     known: tuple[bool, ...]
 
     @classmethod
     def record(cls, texts: Sequence[str], scorer: Scorer) -> "Golden":
         """Score `texts` and keep what came out."""
         scores = scorer.score(texts)
-        return cls(tuple(texts), scores.decisions, tuple(map(bool, scores.known)))
+        return cls(tuple(texts), scores.decisions.astype(np.float64), tuple(map(bool, scores.known)))
 
     @classmethod
     def from_json(cls, data: bytes, classes: int) -> "Golden":
@@ -48,7 +48,7 @@ class Golden:
             )
         texts = tuple(document.text("text") for document in documents)
         known = tuple(document.flag("known") for document in documents)
-        return cls(texts, np.array(decisions, dtype=np.float32), known)
+        return cls(texts, np.array(decisions, dtype=np.float64), known)
 
     def to_json(self) -> bytes:
         """The golden file: decisions with the nine digits that bring a float32 back exactly."""

@@ -45,12 +45,21 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A checked manifest. `created` is ISO 8601 in UTC; `digest` is 64 hex digits, see `digest_of`."""
+    """A checked manifest.
+
+    Attributes (those that `BundleContent` does not explain):
+        created: ISO 8601, UTC.
+        terms: how many there are.
+        libraries: versions of python, numpy, scipy and scikit-learn at training.
+        files: what every file but the manifest must be.
+        digest: 64 hex digits, see `digest_of`.
+    """
 
     lang: str
     version: str
     created: str
     classes: tuple[str, ...]
+    terms: int
     thresholds: tuple[float, ...]
     fallback: Fallback
     calibration: Calibration
@@ -125,6 +134,7 @@ def _read(fields: Fields) -> Manifest:
         version=fields.text("version"),
         created=fields.text("created"),
         classes=fields.texts("classes"),
+        terms=fields.integer("terms"),
         thresholds=fields.numbers("thresholds"),
         fallback=Fallback(fields.choice("fallback", tuple(Fallback))),
         calibration=Calibration(calibration.numbers("slope"), calibration.numbers("intercept")),
@@ -180,6 +190,7 @@ def _check_values(manifest: Manifest) -> None:
             "the classes must be distinct, and there must be one at least",
         ),
         (all(map(_is_class_name, manifest.classes)), "a class name is empty or holds control characters"),
+        (manifest.terms >= 1, "there must be one term at least"),
         (len(manifest.thresholds) == k, f"there must be {k} thresholds, one per class"),
         (len(manifest.calibration.slope) == k, f"there must be {k} calibration slopes, one per class"),
         (

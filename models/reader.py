@@ -74,7 +74,7 @@ class Bundle:
         _require_files(directory, manifest)
         for name, entry in manifest.files.items():
             verify_file(directory / name, entry)
-        terms = _read_terms(directory)
+        terms = _read_terms(directory, manifest.terms)
         n, k = len(terms), len(manifest.classes)
         return cls(
             directory=directory,
@@ -110,9 +110,9 @@ def _require_files(directory: Path, manifest: Manifest) -> None:
         )
 
 
-def _read_terms(directory: Path) -> tuple[str, ...]:
+def _read_terms(directory: Path, n: int) -> tuple[str, ...]:
     blob = read_small(directory / TERMS_NAME, MAX_TERMS_BYTES, BundleProblem.FILE_MISSING)
-    return decode_terms(blob, open_array(directory / OFFSETS_NAME, "<i8", (-1,)))
+    return decode_terms(blob, open_array(directory / OFFSETS_NAME, "<i8", (n + 1,)))
 
 
 def _open_floats(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:

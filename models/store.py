@@ -10,6 +10,9 @@ from models.manifest import MANIFEST_NAME, is_language, is_safe_name
 from models.model import Model, load_model
 
 ACTIVE_NAME: Final = "ACTIVE"
+# What every command that needs models takes for `--models` when nothing else is said.
+STORE_VARIABLE: Final = "CLF_MODELS"
+DEFAULT_STORE: Final = Path("model-store")
 _MAX_ACTIVE_BYTES: Final = 200
 
 
@@ -37,10 +40,10 @@ class Store:
         """
         names = _directories(self.root)
         if names is None:
-            raise StoreError(f"There is no model store at {self.root}. Train a model first, or name another directory.")
-        return [
-            name for name in names if is_language(name) and (self.versions(name) or self._active_path(name).exists())
-        ]
+            raise StoreError(
+                f"There is no model store at {self.root}. Train a model first (clf train), or name another directory."
+            )
+        return [name for name in names if is_language(name) and (self.versions(name) or self._has_active(name))]
 
     def versions(self, lang: str) -> list[str]:
         """The versions of a language, sorted by name, so that timestamps are in order of time.
@@ -49,7 +52,7 @@ class Store:
             StoreError: `lang` is not a language code, or the directory is unreadable.
         """
         names = _directories(self._language_path(lang)) or []
-        return [name for name in names if is_safe_name(name) and (self.root / lang / name / MANIFEST_NAME).exists()]
+        return [name for name in names if is_safe_name(name) and _exists(self.root / lang / name / MANIFEST_NAME)]
 
     def path(self, lang: str, version: str) -> Path:
         """Where that bundle is or would be.
@@ -147,6 +150,9 @@ class Store:
             raise StoreError(f"{lang!r} is not a normalised language code, such as 'en' or 'ckb'.")
         return self.root / lang
 
+    def _has_active(self, lang: str) -> bool:
+        return _exists(self._active_path(lang))
+
     def _active_path(self, lang: str) -> Path:
         return self._language_path(lang) / ACTIVE_NAME
 
@@ -172,6 +178,11 @@ def _directories(path: Path) -> list[str] | None:
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error}. Check the disk and its permissions.") from error
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is anything of that name; a directory that may not be read counts as no."""
+    return os.path.lexists(path)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -37,7 +37,7 @@ def decode_terms(blob: bytes, offsets: NDArray[np.int64]) -> tuple[str, ...]:
     """
     if len(offsets) <= 1:
         _refuse("it holds no term")
-    if offsets[0] != 0 or offsets[-1] != len(blob) or bool(np.any(np.diff(offsets) < 0)):
+    if offsets[0] != 0 or offsets[-1] != len(blob) or bool(np.any(offsets[1:] < offsets[:-1])):
         _refuse("its offsets do not rise from 0 to the end of the terms")
     try:
         terms = tuple(blob[start:end].decode("utf-8") for start, end in pairwise(offsets.tolist()))

@@ -90,12 +90,14 @@ def _write_files(directory: Path, content: BundleContent, pipeline: object | Non
         _save(directory / IDF_NAME, content.idf, "<f4")
     if pipeline is not None:
         joblib.dump(pipeline, directory / PIPELINE_NAME, compress=3)
-    (directory / GOLDEN_NAME).write_bytes(_record_golden(content).to_json())
+    (directory / GOLDEN_NAME).write_bytes(_record_golden(content))
 
 
-def _record_golden(content: BundleContent) -> Golden:
+def _record_golden(content: BundleContent) -> bytes:
     try:
-        return Golden.record(content.golden_texts, ReferenceScorer(content))
+        return Golden.record(content.golden_texts, ReferenceScorer(content)).to_json()
+    except BundleError:
+        raise
     except (ValueError, TypeError, IndexError) as error:
         raise _content_error(f"the golden documents cannot be scored ({error})") from error
 
@@ -113,6 +115,7 @@ def _write_manifest(directory: Path, version: str, content: BundleContent) -> Ma
         "version": version,
         "created": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         "classes": list(content.classes),
+        "terms": len(content.terms),
         "thresholds": [float(threshold) for threshold in content.thresholds],
         "fallback": content.fallback,
         "calibration": asdict(content.calibration),
