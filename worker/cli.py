@@ -6,9 +6,20 @@ import click
 
 # Command name -> "module:attribute" and the line that `clf --help` shows, in the order it shows them.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("worker.commands.demo:demo", "See it work: a broker, models, a worker and results, in half a minute."),
     "train": ("training.cli:train", "Train a model on labelled documents and put it into the store."),
     "evaluate": ("training.cli:evaluate", "Measure a model on labelled documents it has not seen."),
     "models": ("worker.commands.models:models", "List, inspect, verify and activate models."),
+    "worker": ("worker.commands.worker:worker", "Classify documents as they arrive, until told to stop."),
+    "classify": ("worker.commands.classify:classify", "Classify JSON lines without Kafka."),
+    "send": ("worker.commands.send:send", "Send documents into the documents topic."),
+    "tail": ("worker.commands.tail:tail", "Follow the results."),
+    "topics": ("worker.commands.topics:topics", "Create and check the topics."),
+    "dead-letters": (
+        "worker.commands.dead_letters:dead_letters",
+        "List, show and replay what could not be classified.",
+    ),
+    "bench": ("worker.commands.bench:bench", "Measure, as ratios against references in the same run."),
     "kafka": ("worker.commands.kafka:kafka", "Run a small local Apache Kafka broker."),
 }
 

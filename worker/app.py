@@ -1,0 +1,245 @@
+"""The composition root of `clf worker`: builds every part, runs the loop, and takes it all down in order."""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from models.bundle import BundleError
+from models.model import Model
+from models.store import Store, StoreError
+from schemas.dead_letter import Stage
+from worker import logs
+from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
+from worker.clock import Clock, SystemClock
+from worker.config import Delivery, WorkerConfig
+from worker.kafka import settings as kafka_settings
+from worker.kafka.admin import Cluster, ClusterError, TopicInfo, problems
+from worker.kafka.bootstrap import bootstrap_servers
+from worker.kafka.consumer import GroupSource, lag_by_partition
+from worker.kafka.producer import AtLeastOncePublisher, TransactionalPublisher
+from worker.kafka.settings import Settings, SettingsError
+from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
+from worker.serve.http import HttpServer, routes
+from worker.serve.metrics import Metrics
+from worker.serve.service_file import write_service_file
+from worker.slot import Slot, SlotError
+from worker.stream.batch import BatchLimits
+from worker.stream.breaker import Breaker
+from worker.stream.checkpoint import Checkpoint
+from worker.stream.deadline import Deadline
+from worker.stream.errors import FatalError, StreamError
+from worker.stream.loop import LoopLimits, Stages, StreamLoop
+from worker.stream.ports import Publisher
+from worker.stream.processor import Destination, Processor
+
+log = structlog.get_logger(__name__)
+
+_START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
+_WARM_UP = "The first call after a start reads the model from disk; better now than on a document."
+
+
+class CannotStartError(Exception):
+    """Something must be put right before a worker can run. The text says what."""
+
+
+def run_worker(config: WorkerConfig, clock: Clock | None = None) -> int:
+    """Run a worker until it is told to stop. Returns the exit code (`worker.lifecycle.ExitCode`)."""
+    logs.configure(config.logging)
+    worker = _Worker(config, clock or SystemClock())
+    with StopSignals(worker.force).installed() as signals:
+        try:
+            return worker.run(signals)
+        except (CannotStartError, ClusterError, SlotError, SettingsError, StoreError, BundleError) as error:
+            log.error("cannot_start", reason=str(error))  # noqa: TRY400 - the sentence is the message, not the stack
+            return ExitCode.CANNOT_START
+        except StreamError as error:
+            log.error("fatal", kind=type(error).__name__, reason=str(error))  # noqa: TRY400 - as above
+            worker.crash()
+        except Exception:
+            log.exception("fatal", reason="This is a bug. Nothing of the batch in hand was committed.")
+            worker.crash()
+        return ExitCode.FATAL
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """What `_Worker.run` started and must stop again."""
+
+    loop: StreamLoop
+    source: GroupSource
+    publisher: Publisher
+
+
+class _Worker:
+    """One worker, in the order of its life: prepare, start, serve, stop."""
+
+    def __init__(self, config: WorkerConfig, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._lifecycle = Lifecycle()
+        self._metrics = Metrics(CollectorRegistry(), clock, config.topics, version("clf-worker"))
+
+    def run(self, signals: StopSignals) -> int:
+        """Live once. Raises what kept it from starting or from going on."""
+        http = self._open_http()
+        try:
+            with Slot(self._config.group.group, self._config.group.slot) as slot:
+                running = self._start(slot)
+                log.info("started", slot=slot.name, metrics=f"http://{http.host}:{http.port}/metrics")
+                self._serve(running.loop, signals)
+                self._stop(running)
+        finally:
+            http.close()
+        return ExitCode.CLEAN
+
+    def force(self) -> None:
+        """A second signal: leave at once. What is in hand stays uncommitted."""
+        log.warning("forced", reason="A second signal came before everything in hand was committed.")
+        self._exit(ExitCode.FATAL)
+
+    def crash(self) -> None:
+        """Leave without waiting for a client that may never answer; nothing uncommitted is lost by that."""
+        self._lifecycle.move(State.FAILED)
+        self._exit(ExitCode.FATAL)
+
+    @staticmethod
+    def _exit(code: int) -> None:
+        os._exit(code)  # threads inside the client would hold up a regular exit for as long as their calls take
+
+    # --- prepare ----------------------------------------------------------------------------------------------
+
+    def _open_http(self) -> HttpServer:
+        config = self._config.http
+        try:
+            server = HttpServer(
+                config.http_host,
+                config.http_port,
+                routes(lambda: self._lifecycle.not_ready_because, self._metrics.exposition),
+            )
+            write_service_file(config.service_file, {"clf-health": f"{server.host}:{server.port}"})
+        except OSError as error:
+            raise CannotStartError(
+                f"The health port {config.http_host}:{config.http_port} cannot be opened, or {config.service_file} not "
+                f"written: {error}. Another worker may have the port: take --http-port 0 for a free one."
+            ) from error
+        return server
+
+    def _classifier(self) -> DocumentClassifier:
+        if not self._config.scoring.scoring:
+            return ConstantClassifier()
+        models = load_models(Store(self._config.scoring.models))
+        self._metrics.serving(models.values())
+        return Classifier(models)
+
+    def _check_topics(self, cluster: Cluster) -> dict[str, TopicInfo]:
+        topics = self._config.topics
+        found = cluster.topics((topics.documents, topics.classifications, topics.dead_letters))
+        wrong = problems(topics, found)
+        if wrong:
+            raise CannotStartError(
+                " ".join([*wrong, "`clf topics create` creates what is missing and repairs the rest."])
+            )
+        return found
+
+    # --- start ------------------------------------------------------------------------------------------------
+
+    def _start(self, slot: Slot) -> _Running:
+        config = self._config
+        servers = bootstrap_servers(config.cluster)
+        properties = kafka_settings.read_properties(config.cluster.kafka_config)
+        topics = self._check_topics(Cluster(kafka_settings.common(servers, properties, "admin")))
+        classifier = self._classifier()
+        consumer = kafka_settings.consumer(
+            kafka_settings.common(servers, properties, "consumer"), config.group.group, config.group.group_protocol
+        )
+        source = GroupSource(consumer, config.topics.documents, self._on_statistics)
+        publisher = self._publisher(kafka_settings.common(servers, properties, "producer"), slot, source)
+        log.info("consumer_settings", settings=kafka_settings.redacted(consumer))
+        loop = self._loop(source, publisher, classifier, topics[config.topics.dead_letters].partitions)
+        source.subscribe(loop)
+        self._lifecycle.move(State.WAITING)
+        return _Running(loop, source, publisher)
+
+    def _publisher(self, base: Settings, slot: Slot, source: GroupSource) -> Publisher:
+        guarantee = self._config.guarantee
+        if guarantee.delivery is Delivery.AT_LEAST_ONCE:
+            settings = kafka_settings.producer(base)
+            log.info("producer_settings", settings=kafka_settings.redacted(settings))
+            return AtLeastOncePublisher(settings, source.client)
+        settings = kafka_settings.transactional(base, slot.transactional_id, guarantee.transaction_timeout)
+        log.info("producer_settings", settings=kafka_settings.redacted(settings))
+        publisher = TransactionalPublisher(settings)
+        try:
+            publisher.open(Deadline(self._clock, _START_TIMEOUT))
+        except StreamError as error:
+            raise CannotStartError(f"Transactions cannot be used: {error}.") from error
+        return publisher
+
+    def _loop(
+        self, source: GroupSource, publisher: Publisher, classifier: DocumentClassifier, dead_letter_partitions: int
+    ) -> StreamLoop:
+        config, clock = self._config, self._clock
+        batching, failures = config.batching, config.failures
+        processor = Processor(
+            classifier,
+            Destination(config.topics.classifications, config.topics.dead_letters, dead_letter_partitions),
+            {
+                Stage.DECODE: failures.on_decode_failure,
+                Stage.SCORE: failures.on_score_failure,
+            },
+            self._metrics,
+            clock,
+            batching.max_document_bytes,
+        )
+        return StreamLoop(
+            source=source,
+            process=processor,
+            checkpoint=Checkpoint(publisher, self._metrics, clock, config.guarantee.transaction_timeout),
+            breaker=Breaker(failures.dead_letter_limit, failures.dead_letter_window),
+            stages=Stages(ThreadPoolExecutor(1, "processing"), ThreadPoolExecutor(1, "committing")),
+            limits=LoopLimits(
+                BatchLimits(batching.max_records, batching.max_bytes, batching.max_age), config.group.revoke_timeout
+            ),
+            observer=self._metrics,
+            clock=clock,
+        )
+
+    def _on_statistics(self, statistics: bytes) -> None:
+        documents = self._config.topics.documents
+        self._metrics.lags(lag_by_partition(statistics, documents, self._metrics.committed_offsets))
+
+    # --- serve and stop -----------------------------------------------------------------------------------------
+
+    def _serve(self, loop: StreamLoop, signals: StopSignals) -> None:
+        while not signals.stopping():
+            loop.run_once()
+            self._lifecycle.move(State.RUNNING if loop.assignment else State.WAITING)
+
+    def _stop(self, running: _Running) -> None:
+        """Along the data flow: not ready, no intake, finish what is in hand, leave the group, let the client go."""
+        self._lifecycle.move(State.DRAINING)
+        log.info("draining", seconds=self._config.guarantee.drain_timeout)
+        if not running.loop.drain(Deadline(self._clock, self._config.guarantee.drain_timeout)):
+            raise FatalError("Not everything in hand was committed in time (--drain-timeout); it stays unread.")
+        running.source.close()
+        running.publisher.close()
+        self._lifecycle.move(State.STOPPED)
+        log.info("stopped")
+
+
+def load_models(store: Store) -> Mapping[str, Model]:
+    """The active model of every language, verified and warmed.
+
+    Raises:
+        StoreError, BundleError: one is damaged, or there is none at all.
+    """
+    models = store.load_active()
+    for model in models.values():
+        model.predict([_WARM_UP])
+    log.info("models_loaded", models={model.lang: model.version for model in models.values()})
+    return models

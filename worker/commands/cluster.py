@@ -1,0 +1,44 @@
+"""What every command that talks to Kafka begins with, and how it says that it cannot."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from models.bundle import BundleError
+from models.store import StoreError
+from worker.config import Cluster
+from worker.kafka import settings as kafka_settings
+from worker.kafka.admin import ClusterError
+from worker.kafka.bootstrap import bootstrap_servers
+from worker.kafka.settings import Settings, SettingsError
+from worker.lifecycle import ExitCode
+from worker.stream.errors import StreamError
+
+
+def client_settings(cluster: Cluster, scope: str) -> Settings:
+    """The settings common to all clients of kind `scope` (consumer, producer or admin).
+
+    Raises:
+        SettingsError: no cluster is named, or the properties file cannot be used.
+    """
+    return kafka_settings.common(
+        bootstrap_servers(cluster), kafka_settings.read_properties(cluster.kafka_config), scope
+    )
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn the errors a person can act on into one line and the documented exit code."""
+    try:
+        yield
+    except (ClusterError, SettingsError, StoreError, BundleError) as error:
+        raise _failure(error, ExitCode.CANNOT_START) from error
+    except StreamError as error:
+        raise _failure(error, ExitCode.FATAL) from error
+
+
+def _failure(error: Exception, exit_code: int) -> click.ClickException:
+    failure = click.ClickException(str(error))
+    failure.exit_code = exit_code  # type: ignore[misc]  # click's own way: it reads the attribute of the instance
+    return failure

@@ -1,0 +1,47 @@
+"""`clf worker`."""
+
+import click
+
+from worker.app import run_worker
+from worker.config import (
+    Batching,
+    Cluster,
+    Failures,
+    Group,
+    Guarantee,
+    Http,
+    Logging,
+    Scoring,
+    Topics,
+    WorkerConfig,
+)
+from worker.options import options
+
+
+@click.command()
+@options(Cluster, Topics, Group, Batching, Guarantee, Failures, Scoring, Http, Logging)
+@click.pass_context
+def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them all
+    ctx: click.Context,
+    *,
+    cluster: Cluster,
+    topics: Topics,
+    group: Group,
+    batching: Batching,
+    guarantee: Guarantee,
+    failures: Failures,
+    scoring: Scoring,
+    http: Http,
+    logging: Logging,
+) -> None:
+    r"""Classify documents as they arrive, until SIGTERM or Ctrl-C.
+
+    Reads the documents topic as one member of a consumer group, and publishes one result or one dead letter per
+    document. Start more workers with the same --group for more throughput, up to one per partition.
+
+    \b
+    Exit codes: 0 stopped as asked   2 wrong usage   3 cannot start, see the message
+                4 fatal: start it again, it goes on where it was
+    """
+    config = WorkerConfig(cluster, topics, group, batching, guarantee, failures, scoring, http, logging)
+    ctx.exit(run_worker(config))

@@ -1,0 +1,156 @@
+"""Topics: what is there, what must be there, and how to make it so."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from worker.clock import SystemClock
+from worker.config import Topics
+from worker.kafka.consumer import log_client_error
+from worker.kafka.settings import Settings
+from worker.stream.deadline import Deadline
+
+MAX_BYTES = "max.message.bytes"
+CLEANUP = "cleanup.policy"
+
+# A dead letter is its document plus our headers; a result repeats the input's headers. Room for both.
+HEADROOM_BYTES = 65_536
+
+
+class ClusterError(Exception):
+    """The cluster cannot be reached, or refuses. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """What matters of a topic."""
+
+    partitions: int
+    max_message_bytes: int
+    cleanup_policy: str
+
+
+class Cluster:
+    """The administrative view of a cluster."""
+
+    def __init__(self, settings: Settings, timeout_seconds: float = 10.0) -> None:
+        """`settings` are those common to all clients; every call takes `timeout_seconds` at most."""
+        self._servers = settings["bootstrap.servers"]
+        self._timeout = timeout_seconds
+        self._clock = SystemClock()
+        self._last_error: KafkaError | None = None
+        try:
+            configuration: dict[str, Any] = {**settings, "error_cb": self._on_error}
+            self._client = AdminClient(configuration)
+        except KafkaException as error:
+            raise ClusterError(f"The Kafka settings are not accepted: {error.args[0]}") from error
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._last_error = error
+        log_client_error(error)
+
+    def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
+        """Those of `names` that exist.
+
+        Raises:
+            ClusterError: no broker answers, or it refuses.
+        """
+        found = self._partitions(names)
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+        if not resources:
+            return {}
+        infos: dict[str, TopicInfo] = {}
+        for resource, future in self._client.describe_configs(resources, request_timeout=self._timeout).items():
+            try:
+                entries = future.result()
+            except KafkaException as error:
+                raise self._refused(f"reading the configuration of topic {resource.name}", error) from error
+            infos[resource.name] = TopicInfo(
+                found[resource.name], int(entries[MAX_BYTES].value), entries[CLEANUP].value
+            )
+        return infos
+
+    def _partitions(self, names: Collection[str]) -> dict[str, int]:
+        try:
+            metadata = self._client.list_topics(timeout=self._timeout)
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+        return {
+            name: len(topic.partitions)
+            for name, topic in metadata.topics.items()
+            if name in names and topic.error is None
+        }
+
+    def create(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
+        """Create one topic. One that exists already is left as it is."""
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=replication, config=dict(config))
+        try:
+            self._client.create_topics([topic], request_timeout=self._timeout)[name].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise self._refused(f"creating topic {name}", error) from error
+        self._await_metadata(name)
+
+    def _await_metadata(self, name: str) -> None:
+        """Brokers learn of a new topic a moment after the controller accepted it."""
+        deadline = Deadline(self._clock, self._timeout)
+        while not self._partitions([name]):
+            if deadline.expired:
+                raise ClusterError(f"Topic {name} was created, but no broker knows it after {self._timeout:g} s.")
+            self._clock.sleep(0.05)
+
+    def set_config(self, name: str, key: str, value: str) -> None:
+        """Change one setting of one topic."""
+        entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
+        try:
+            self._client.incremental_alter_configs([resource], request_timeout=self._timeout)[resource].result()
+        except KafkaException as error:
+            raise self._refused(f"changing {key} of topic {name}", error) from error
+
+    def _unreachable(self, error: KafkaException) -> ClusterError:
+        reason = self._last_error or error.args[0]
+        return ClusterError(
+            f"No Kafka broker answers at {self._servers}: {reason}. Start one with `clf kafka start`, or name yours "
+            "with --bootstrap-servers (CLF_BOOTSTRAP_SERVERS) and its security settings with --kafka-config."
+        )
+
+    def _refused(self, doing: str, error: KafkaException) -> ClusterError:
+        return ClusterError(f"The broker refused while {doing}: {error.args[0]}.")
+
+
+def problems(topics: Topics, found: Mapping[str, TopicInfo]) -> list[str]:
+    """What is wrong with the three topics, a sentence each; empty when a worker may start."""
+    names = (topics.documents, topics.classifications, topics.dead_letters)
+    wrong = [f"Topic {name} does not exist." for name in names if name not in found]
+    if wrong:
+        return wrong
+    source, results, dead = (found[name] for name in names)
+    if results.partitions != source.partitions:
+        wrong.append(
+            f"Topic {topics.classifications} has {results.partitions} partitions and {topics.documents} has "
+            f"{source.partitions}: results go to the partition of their document, so the counts must be equal."
+        )
+    needed = source.max_message_bytes + HEADROOM_BYTES
+    wrong += [
+        f"Topic {name} takes records of {found[name].max_message_bytes} bytes at most. It needs {MAX_BYTES}={needed}, "
+        f"so that the largest document of {topics.documents} fits with its headers."
+        for name in (topics.classifications, topics.dead_letters)
+        if found[name].max_message_bytes < needed
+    ]
+    if "compact" in dead.cleanup_policy:
+        wrong.append(
+            f"Topic {topics.dead_letters} is compacted: it would drop dead letters that share a key, and refuse "
+            f"those without one. Set {CLEANUP}=delete."
+        )
+    return wrong

@@ -1,0 +1,240 @@
+"""The consuming side: the worker's source of records, and a plain reader for the tools."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import orjson
+import structlog
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as ClientPartition
+
+from worker.kafka.errors import translate
+from worker.kafka.settings import Settings
+from worker.stream.errors import FatalError
+from worker.stream.ports import RebalanceListener
+from worker.stream.records import Record, TopicPartition
+
+log = structlog.get_logger(__name__)
+
+OnLag = Callable[[Mapping[TopicPartition, int]], None]
+
+# After the first record of a poll, how long to gather those that are already on their way.
+_GATHER_SECONDS = 0.002
+
+# librdkafka's serialised group metadata: this magic, then the generation as a native 32-bit integer.
+_METADATA_MAGIC = b"CGMDv2:"
+
+
+class GroupSource:
+    """A member of the consumer group. Offsets are committed by the publisher, never here."""
+
+    def __init__(self, settings: Settings, topic: str, on_statistics: Callable[[bytes], None]) -> None:
+        """Does not connect yet. `on_statistics` gets librdkafka's statistics, a JSON object, every interval.
+
+        Raises:
+            FatalError: a setting is unknown or has a wrong value.
+        """
+        self._topic = topic
+        self._listener: RebalanceListener | None = None
+        try:
+            self._consumer = Consumer(
+                {
+                    **settings,
+                    "error_cb": log_client_error,
+                    "stats_cb": lambda text: on_statistics(text.encode()),
+                }
+            )
+        except KafkaException as error:
+            raise FatalError(f"The Kafka settings are not accepted: {error.args[0]}") from error
+
+    @property
+    def client(self) -> Consumer:
+        """The client itself, for the at-least-once publisher, which commits through it."""
+        return self._consumer
+
+    def subscribe(self, listener: RebalanceListener) -> None:
+        """Join the group."""
+        self._listener = listener
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, max_records: int, timeout: float) -> list[Record]:
+        """Up to `max_records` records; waits `timeout` seconds for the first one. Calls the listener.
+
+        Raises:
+            FatalError: the client cannot go on.
+        """
+        messages = self._consumer.consume(1, timeout)
+        if messages and max_records > 1:
+            messages += self._consumer.consume(max_records - 1, _GATHER_SECONDS)
+        return to_records(messages)
+
+    def membership(self) -> bytes | None:
+        """The group metadata; None while there is no generation.
+
+        A negative generation must never reach the broker: offsets that carry it are not checked against the group.
+        """
+        metadata: bytes = self._consumer.consumer_group_metadata()
+        start = len(_METADATA_MAGIC)
+        if not metadata.startswith(_METADATA_MAGIC):
+            raise FatalError("This librdkafka writes group metadata in an unknown form; install the pinned version.")
+        generation = int.from_bytes(metadata[start : start + 4], sys.byteorder, signed=True)
+        return metadata if generation >= 0 else None
+
+    def pause(self) -> None:
+        """Deliver nothing more, while polls keep the membership alive."""
+        self._consumer.pause(self._consumer.assignment())
+
+    def resume(self) -> None:
+        """Deliver again."""
+        self._consumer.resume(self._consumer.assignment())
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        if self._listener is not None:
+            self._listener.assigned(_ours(partitions))
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
+        try:
+            if self._listener is not None:
+                self._listener.revoked(_ours(partitions))
+        finally:
+            consumer.incremental_unassign(partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
+        try:
+            if self._listener is not None:
+                self._listener.lost(_ours(partitions))
+        finally:
+            consumer.incremental_unassign(partitions)
+
+
+class TopicReader:
+    """Reads whole topics without a group, for `clf tail` and its like. It commits nothing and disturbs nobody."""
+
+    def __init__(self, settings: Settings) -> None:
+        """`settings` are those common to all clients."""
+        own: Settings = {
+            "group.id": "clf-reader",  # librdkafka demands one; nothing is ever committed to it
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": False,
+        }
+        self._consumer = Consumer({**settings, **own, "error_cb": log_client_error})
+
+    def assign(self, topic: str, partitions: int, *, from_beginning: bool) -> dict[TopicPartition, int]:
+        """Start at the first record or behind the last. Returns the end offset of every partition at this moment."""
+        ends: dict[TopicPartition, int] = {}
+        starts: list[ClientPartition] = []
+        for number in range(partitions):
+            low, high = self._consumer.get_watermark_offsets(ClientPartition(topic, number), timeout=10)
+            ends[TopicPartition(topic, number)] = high if high > low else 0
+            starts.append(ClientPartition(topic, number, low if from_beginning else high))
+        self._consumer.assign(starts)
+        return ends
+
+    def poll(self, max_records: int, timeout: float) -> list[Record]:
+        """Up to `max_records` records; waits `timeout` seconds at most."""
+        return to_records(self._consumer.consume(max_records, timeout))
+
+    def read_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[Record]:
+        """Every record before the end offsets that `assign` returned."""
+        missing = {source for source, end in ends.items() if end > 0}
+        while missing:
+            yield from self.poll(500, 0.2)
+            missing = {source for source in missing if self._position(source) < ends[source]}
+
+    def _position(self, source: TopicPartition) -> int:
+        # The position passes transaction markers and aborted records too, which a record's own offset would not.
+        [found] = self._consumer.position([ClientPartition(*source)])
+        return -1 if found.offset == OFFSET_INVALID else found.offset
+
+    def close(self) -> None:
+        """Let go."""
+        self._consumer.close()
+
+
+def to_records(messages: list[Message]) -> list[Record]:
+    """The records among what the client delivered.
+
+    Raises:
+        FatalError: an error was among them that the client cannot get over by itself.
+    """
+    records: list[Record] = []
+    sources: dict[tuple[Any, Any], TopicPartition] = {}
+    for message in messages:
+        error = message.error()
+        if error is not None:
+            _raise_if_fatal(error)
+            continue
+        # The stub allows None throughout, which only a message with an error has.
+        where: tuple[Any, Any] = (message.topic(), message.partition())
+        offset: Any = message.offset()
+        headers: Any = message.headers()
+        source = sources.get(where)
+        if source is None:
+            source = sources[where] = TopicPartition(*where)
+        records.append(
+            Record(
+                source,
+                offset,
+                message.timestamp()[1],
+                message.key(),
+                message.value(),
+                tuple(headers) if headers else (),
+            )
+        )
+    return records
+
+
+# What the client gets over by itself: it says so, and goes on.
+_PASSING = frozenset(
+    {
+        KafkaError._PARTITION_EOF,  # noqa: SLF001 - the client's names for its local errors begin with an underscore
+        KafkaError._TRANSPORT,  # noqa: SLF001 - as above
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - as above
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
+        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - as above
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+
+
+def _raise_if_fatal(error: KafkaError) -> None:
+    if error.fatal() or (error.code() not in _PASSING and not error.retriable()):
+        raise translate(error, "reading documents")
+    log.warning("consumer_error", error=error.name(), detail=error.str())
+
+
+def log_client_error(error: KafkaError) -> None:
+    """The client's error callback: what it reports here it works on by itself."""
+    log.warning("kafka_client", error=error.name(), detail=error.str())
+
+
+def lag_by_partition(
+    statistics: bytes, topic: str, committed: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, int]:
+    """Records not yet settled, per assigned partition, from librdkafka's statistics.
+
+    The end of a partition is the last stable offset, which is as far as committed reads go. `committed` are the
+    offsets this worker committed itself; the client does not know those, since they went with its transactions.
+    """
+    partitions = orjson.loads(statistics).get("topics", {}).get(topic, {}).get("partitions", {})
+    lags: dict[TopicPartition, int] = {}
+    for number, figures in partitions.items():
+        source = TopicPartition(topic, int(number))
+        end = figures["ls_offset"]
+        position = committed.get(source, max(figures["committed_offset"], figures["lo_offset"]))
+        if figures["desired"] and end >= 0 and position >= 0:
+            lags[source] = max(0, end - position)
+    return lags
+
+
+def _ours(partitions: list[ClientPartition]) -> set[TopicPartition]:
+    return {TopicPartition(partition.topic, partition.partition) for partition in partitions}

@@ -1,0 +1,199 @@
+"""The publishing side: one transaction per batch, at-least-once as the option, and a plain sender for the tools."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TopicPartition as ClientPartition
+
+from worker.kafka.consumer import log_client_error
+from worker.kafka.errors import REJOINING, translate
+from worker.kafka.settings import Settings
+from worker.stream.deadline import Deadline
+from worker.stream.errors import AbortableError, FatalError, RetriableError
+from worker.stream.records import Outgoing, TopicPartition
+
+log = structlog.get_logger(__name__)
+
+# How long one produce call waits for room in the client's queue before it looks at the failures again.
+_ROOM_SECONDS = 0.1
+
+
+class _Deliveries:
+    """A producer whose delivery callback only records. The first failure is raised by the caller's next call."""
+
+    def __init__(self, settings: Settings) -> None:
+        try:
+            self.producer = Producer({**settings, "error_cb": log_client_error, "on_delivery": self._on_delivery})
+        except KafkaException as error:
+            raise FatalError(f"The Kafka settings are not accepted: {error.args[0]}") from error
+        self._failure: KafkaError | None = None
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        del message
+        if error is not None and self._failure is None:
+            self._failure = error
+
+    def forget(self) -> None:
+        """Start a new unit: failures of an aborted one do not count."""
+        self._failure = None
+
+    def raise_failure(self) -> None:
+        """Raise the first failed delivery, if there was one."""
+        if self._failure is not None:
+            raise translate(self._failure, "publishing results")
+
+    def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Hand every record to the client, waiting for room where its queue is full."""
+        produce = self.producer.produce
+        for topic, partition, key, value, headers in outgoing:
+            while True:
+                try:
+                    if headers:
+                        produce(topic, value, key, partition, headers=list(headers))
+                    else:
+                        produce(topic, value, key, partition)
+                    break
+                except BufferError:
+                    self.producer.poll(_ROOM_SECONDS)
+                    self.raise_failure()
+                except KafkaException as error:
+                    raise translate(error.args[0], f"handing a record of {topic} to the client") from error
+        self.producer.poll(0)
+        self.raise_failure()
+
+
+def _retrying(call: Callable[[float], object], deadline: Deadline, doing: str) -> None:
+    """Repeat `call` while its error is retriable and time is left; it is handed the seconds that remain."""
+    while True:
+        try:
+            call(deadline.remaining())
+        except KafkaException as error:
+            mapped = translate(error.args[0], doing)
+            if isinstance(mapped, RetriableError) and not deadline.expired:
+                continue
+            raise mapped from error
+        else:
+            return
+
+
+class TransactionalPublisher:
+    """Exactly once: results and input offsets become visible together or not at all (KIP-98, KIP-447)."""
+
+    def __init__(self, settings: Settings) -> None:
+        """`settings` hold a transactional id that only this worker uses."""
+        self._deliveries = _Deliveries(settings)
+        self._producer = self._deliveries.producer
+
+    def open(self, deadline: Deadline) -> None:
+        """Register the transactional id: fences whoever had it, and aborts what a dead predecessor left open."""
+        _retrying(self._producer.init_transactions, deadline, "registering the transactional id")
+
+    def begin(self) -> None:
+        """Start a transaction."""
+        self._deliveries.forget()
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as error:
+            raise translate(error.args[0], "beginning a transaction") from error
+
+    def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Hand records to the client; the first failed delivery is raised here or by `commit`."""
+        self._deliveries.send(outgoing)
+
+    def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
+        """Add the offsets and commit. A commit that does not end in time has an unknown outcome: FatalError."""
+        positions = [ClientPartition(source.topic, source.partition, offset) for source, offset in offsets.items()]
+        _retrying(
+            lambda left: self._producer.send_offsets_to_transaction(positions, membership, left),
+            deadline,
+            "adding the offsets to the transaction",
+        )
+        try:
+            _retrying(self._producer.commit_transaction, deadline, "committing the transaction")
+        except RetriableError as error:
+            raise FatalError(f"The outcome of a transaction is unknown: {error}") from error
+
+    def abort(self, deadline: Deadline) -> None:
+        """Abort the transaction."""
+        _retrying(self._producer.abort_transaction, deadline, "aborting the transaction")
+
+    def close(self) -> None:
+        """Drop what is queued, so that the client does not wait for it."""
+        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+
+class AtLeastOncePublisher:
+    """At least once: results first, then the offsets. A fault in between repeats results."""
+
+    def __init__(self, settings: Settings, consumer: Consumer) -> None:
+        """Offsets are committed through `consumer`, the member of the group."""
+        self._deliveries = _Deliveries(settings)
+        self._consumer = consumer
+
+    def begin(self) -> None:
+        """Start a batch."""
+        self._deliveries.forget()
+
+    def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Hand records to the client; the first failed delivery is raised here or by `commit`."""
+        self._deliveries.send(outgoing)
+
+    def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
+        """Wait for every delivery, then commit the offsets."""
+        del membership  # the consumer proves its own
+        undelivered = self._deliveries.producer.flush(deadline.remaining())
+        self._deliveries.raise_failure()
+        if undelivered:
+            raise FatalError(f"{undelivered} results were not delivered in time; their outcome is unknown.")
+        positions = [ClientPartition(source.topic, source.partition, offset) for source, offset in offsets.items()]
+        self._commit_offsets(positions, deadline)
+
+    def _commit_offsets(self, positions: list[ClientPartition], deadline: Deadline) -> None:
+        while True:
+            try:
+                committed = self._consumer.commit(offsets=positions, asynchronous=False)
+                errors = [position.error for position in committed if position.error is not None]
+            except KafkaException as error:
+                errors = [error.args[0]]
+            if not errors:
+                return
+            mapped = translate(errors[0], "committing offsets")
+            if errors[0].name() not in REJOINING and not isinstance(mapped, RetriableError):
+                raise mapped
+            if deadline.expired:
+                # The results are out: running the batch again would only double them. The next commit covers this one.
+                log.warning("offset_commit_refused", reason=str(mapped))
+                return
+
+    def abort(self, deadline: Deadline) -> None:
+        """Drop what was not sent yet; what was sent stays, and will be repeated."""
+        del deadline
+        self._deliveries.producer.purge(in_queue=True, in_flight=True)
+
+    def close(self) -> None:
+        """Drop what is queued, so that the client does not wait for it."""
+        self._deliveries.producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+
+class Sender:
+    """Publishes records for the tools: `clf send`, `clf dead-letters replay`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """`settings` are those of a producer."""
+        self._deliveries = _Deliveries(settings)
+
+    def send(self, outgoing: Iterable[Outgoing]) -> None:
+        """Hand records to the client; raises the first failed delivery."""
+        self._deliveries.send(outgoing)
+
+    def finish(self, deadline: Deadline) -> None:
+        """Wait for every delivery.
+
+        Raises:
+            AbortableError: not all were delivered in time.
+        """
+        left = self._deliveries.producer.flush(deadline.remaining())
+        self._deliveries.raise_failure()
+        if left:
+            raise AbortableError(f"{left} records were not acknowledged in time. Is the cluster up?")

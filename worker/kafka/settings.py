@@ -1,0 +1,137 @@
+"""librdkafka settings: our defaults, the user's properties file, what may not be changed, what may not be shown."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.config import GroupProtocol
+
+Settings = dict[str, str | int | float | bool]
+
+# The delivery guarantee rests on these; a file that sets them is refused, not overruled in silence.
+OWNED = frozenset(
+    {
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "group.id",
+        "group.protocol",
+        "isolation.level",
+        "partition.assignment.strategy",
+        "partitioner",
+        "transactional.id",
+    }
+)
+_SECRET = re.compile(r"password|secret|\.pem$|token|oauthbearer\.config|jaas", re.IGNORECASE)
+_SCOPES = ("consumer", "producer")
+
+# A single document may be as large as the broker allows: its limit decides, not the client's (default 1 MB).
+_MESSAGE_MAX_BYTES = 100_000_000
+
+
+class SettingsError(ValueError):
+    """The properties file cannot be used."""
+
+
+def read_properties(path: Path | None) -> dict[str, str]:
+    """The settings in a file of `key=value` lines; `#` and `!` start comments.
+
+    Raises:
+        SettingsError: a line is malformed, or sets what clf owns.
+    """
+    if path is None:
+        return {}
+    settings: dict[str, str] = {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The Kafka settings file {path} cannot be read: {error}.") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#!":
+            continue
+        key, equals, value = (piece.strip() for piece in stripped.partition("="))
+        if not equals or not key:
+            raise SettingsError(f"{path}, line {number}: expected key=value.")
+        if _without_scope(key) in OWNED:
+            raise SettingsError(
+                f"{path}, line {number}: {key} is set by clf itself, because the delivery guarantee or an option "
+                "depends on it. Remove the line."
+            )
+        settings[key] = value
+    return settings
+
+
+def common(bootstrap_servers: str, properties: Mapping[str, str], scope: str) -> Settings:
+    """What every client of kind `scope` (consumer, producer or admin) gets."""
+    settings: Settings = {"bootstrap.servers": bootstrap_servers, "client.id": "clf"}
+    for key, value in properties.items():
+        prefix = key.partition(".")[0]
+        if prefix not in _SCOPES:
+            settings[key] = value
+    for key, value in properties.items():
+        prefix, _, rest = key.partition(".")
+        if prefix == scope:
+            settings[rest] = value
+    return settings
+
+
+def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
+    """The settings of the worker's consumer; those of `base` win where both may set one."""
+    settings: Settings = {
+        # Bounds what is fetched ahead, in all partitions together.
+        "queued.max.messages.kbytes": 32_768,
+        # How long a partition waits once that bound was met. The default of a second starves a fast worker.
+        "fetch.queue.backoff.ms": 20,
+        "statistics.interval.ms": 1000,
+        "auto.offset.reset": "earliest",
+        "group.id": group,
+        "group.protocol": str(protocol),
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
+    if protocol is GroupProtocol.CLASSIC:
+        settings["partition.assignment.strategy"] = "cooperative-sticky"
+        settings["session.timeout.ms"] = 10_000
+    return {**settings, **base}
+
+
+def producer(base: Settings) -> Settings:
+    """The settings of every producer."""
+    return {
+        "enable.idempotence": True,
+        # The Java client's default: keyed records of both meet in the same partition.
+        "partitioner": "murmur2_random",
+        "message.max.bytes": _MESSAGE_MAX_BYTES,
+        "compression.type": "lz4",
+        "delivery.report.only.error": True,
+        **base,
+    }
+
+
+def transactional(base: Settings, transactional_id: str, timeout_seconds: float) -> Settings:
+    """The settings of a worker's transactional producer."""
+    timeout_ms = round(timeout_seconds * 1000)
+    return {
+        # Each transaction meets CONCURRENT_TRANSACTIONS while the last one is being completed, and waits this long.
+        "retry.backoff.ms": 5,
+        "transaction.timeout.ms": timeout_ms,
+        "message.timeout.ms": timeout_ms,
+        "socket.timeout.ms": timeout_ms,
+        **producer(base),
+        "transactional.id": transactional_id,
+    }
+
+
+def redacted(settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings as they may be logged: no secret, no callback."""
+    return {
+        key: "***" if _SECRET.search(key) else value for key, value in sorted(settings.items()) if not callable(value)
+    }
+
+
+def _without_scope(key: str) -> str:
+    prefix, _, rest = key.partition(".")
+    return rest if prefix in _SCOPES else key

@@ -1,0 +1,81 @@
+"""Command-line options from frozen dataclasses: each option is written once, as a field, with its help and default.
+
+    @dataclass(frozen=True, slots=True)
+    class Http:
+        http_port: int = option(9464, "Port for health and metrics; 0 takes a free one.", type=click.IntRange(0, 65535))
+
+    @click.command()
+    @options(Http)
+    def serve(http: Http) -> None: ...
+
+gives `--http-port`, read from `CLF_HTTP_PORT` too, and hands the command one `Http` value. Defaults, choices and
+environment variables are shown by `--help`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import field, fields
+from functools import wraps
+from typing import Any, TypeVar, cast, get_type_hints
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_CLICK = "click"
+
+
+def option(default: Any, help_text: str, **attributes: Any) -> Any:  # noqa: ANN401 - like dataclasses.field, it takes the type of its field
+    """A dataclass field that is a command-line option too.
+
+    Args:
+        default: The value without the option.
+        help_text: What `--help` says.
+        attributes: Anything `click.option` takes, such as `type`.
+    """
+    return field(default=default, metadata={_CLICK: {"help": help_text, **attributes}})
+
+
+def options(*groups: type) -> Callable[[Function], Function]:
+    """Give a command the options of `groups`, and pass it one value of each, named after its class in snake_case."""
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def call(*args: object, **values: object) -> object:
+            for group in groups:
+                names = [item.name for item in fields(group)]
+                values[_snake_case(group.__name__)] = group(**{name: values.pop(name) for name in names})
+            return function(*args, **values)
+
+        decorated: Callable[..., object] = call
+        for group in reversed(groups):
+            decorated = _with_options(decorated, group)
+        return cast("Function", decorated)
+
+    return decorate
+
+
+def _with_options(function: Callable[..., object], group: type) -> Callable[..., object]:
+    hints = get_type_hints(group)
+    for item in reversed(fields(group)):
+        attributes = dict(item.metadata[_CLICK])
+        attributes.setdefault("type", hints[item.name])
+        flag = "--" + item.name.replace("_", "-")
+        if hints[item.name] is bool:
+            flag = f"{flag}/--no-{item.name.replace('_', '-')}"
+            attributes.pop("type")
+        decorator = click.option(
+            flag,
+            item.name,
+            default=item.default,
+            envvar="CLF_" + item.name.upper(),
+            show_envvar=True,
+            show_default=item.default not in (None, ""),
+            **attributes,
+        )
+        function = decorator(function)
+    return function
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,26 @@
+"""`service.json`: which ports a process took, for whoever started it with port 0."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+
+def write_service_file(path: Path, ports: Mapping[str, str]) -> None:
+    """Write name -> "host:port", with our pid, atomically: a reader sees the whole file or none.
+
+    Raises:
+        OSError: the directory cannot be written.
+    """
+    text = orjson.dumps({"pid": os.getpid(), "services": dict(ports)}, option=orjson.OPT_INDENT_2)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+        try:
+            file.write(text + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink()
+            raise

@@ -1,0 +1,46 @@
+"""Stops the worker when too many documents end as dead letters: then the input, not the document, is broken."""
+
+from collections import deque
+
+from worker.stream.errors import BreakerOpenError
+from worker.stream.records import Outcome
+
+
+class Breaker:
+    """Watches the share of dead letters over the last `window` records.
+
+    It is asked before a batch is committed, so the batch that opens it stays uncommitted: whoever repairs the
+    cause finds every one of its documents still in the input topic.
+    """
+
+    def __init__(self, limit: float, window: int) -> None:
+        """Open above the share `limit` (0 to 1) once `window` records were seen; a limit of 1 never opens."""
+        self._limit = limit
+        self._window = window
+        self._batches: deque[tuple[int, int]] = deque()
+        self._records = 0
+        self._dead = 0
+
+    def check(self, outcome: Outcome) -> None:
+        """Count `outcome` in.
+
+        Raises:
+            BreakerOpenError: the share of dead letters is above the limit.
+        """
+        self._push(outcome.size, outcome.dead_letters)
+        if self._records < self._window or self._dead <= self._limit * self._records:
+            return
+        raise BreakerOpenError(
+            f"{self._dead} of the last {self._records} records could not be classified, more than the limit of "
+            f"{self._limit:.0%} (--dead-letter-limit). Nothing of the last batch was committed. Look at what arrives "
+            "(`clf dead-letters list`), repair the producer or raise the limit, and start the worker again."
+        )
+
+    def _push(self, records: int, dead: int) -> None:
+        self._batches.append((records, dead))
+        self._records += records
+        self._dead += dead
+        while self._batches and self._records - self._batches[0][0] >= self._window:
+            old_records, old_dead = self._batches.popleft()
+            self._records -= old_records
+            self._dead -= old_dead

@@ -1,0 +1,199 @@
+"""Records to an outcome: decode, score, encode. Pure; each failure goes where its stage's policy says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from schemas.classification import Classification, Source
+from schemas.dead_letter import HEADER_NAMES, DeadLetter, Headers, Reason, Stage
+from schemas.document import Document, DocumentError, decode_document
+from worker.classify import DocumentClassifier
+from worker.clock import Clock
+from worker.stream.errors import FatalError
+from worker.stream.policy import OnFailure, Policy
+from worker.stream.ports import Observer
+from worker.stream.records import Outcome, Outgoing, Part, Record, TopicPartition
+
+log = structlog.get_logger(__name__)
+
+CONTENT_TYPE = "content-type"
+RESULT_CONTENT_TYPE = b"application/json"
+ATTEMPTS = HEADER_NAMES[-1]
+TOMBSTONE = "tombstone"
+DEAD_LETTERED = "dead_letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where results go."""
+
+    classifications: str
+    dead_letters: str
+    dead_letter_partitions: int
+
+
+class _Failed(Exception):  # noqa: N818 - a verdict on one record, not an error of the program
+    """One record cannot be handled."""
+
+    def __init__(self, stage: Stage, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.stage, self.reason, self.detail = stage, reason, detail
+
+
+class Processor:
+    """Turns one batch of records into its outcome. Called by one thread at a time."""
+
+    def __init__(
+        self,
+        classifier: DocumentClassifier,
+        destination: Destination,
+        policy: Policy,
+        observer: Observer,
+        clock: Clock,
+        max_document_bytes: int,
+    ) -> None:
+        self._classifier = classifier
+        self._destination = destination
+        self._policy = policy
+        self._observer = observer
+        self._clock = clock
+        self._max_document_bytes = max_document_bytes
+
+    def __call__(self, records: Sequence[Record]) -> Outcome:
+        """Settle every record: a result, a tombstone or a dead letter each.
+
+        Raises:
+            FatalError: a record failed in a stage whose policy is to fail.
+        """
+        started = self._clock.monotonic()
+        decoded = [self._decode(record) for record in records]
+        started = self._lap("decode", started)
+        scored = self._score(records, decoded)
+        started = self._lap("score", started)
+        parts: dict[TopicPartition, Part] = {}
+        for record, result in zip(records, scored, strict=True):
+            part = parts.get(record.source)
+            if part is None:
+                part = parts[record.source] = Part()
+            self._settle(part, record, result)
+        self._lap("encode", started)
+        return Outcome(parts)
+
+    def _lap(self, stage: str, started: float) -> float:
+        now = self._clock.monotonic()
+        self._observer.stage(stage, now - started)
+        return now
+
+    # --- decode -----------------------------------------------------------------------------------------------
+
+    def _decode(self, record: Record) -> Document | _Failed | None:
+        """The document; None for a tombstone."""
+        if record.value is None:
+            if record.key:
+                return None
+            return _Failed(
+                Stage.DECODE,
+                Reason.URL_MISSING,
+                "The record has neither a value nor a key, so it names no document.",
+            )
+        try:
+            return decode_document(record.value, _content_type(record.headers), self._max_document_bytes)
+        except DocumentError as error:
+            return _Failed(Stage.DECODE, Reason(error.reason), error.detail)
+
+    # --- score ------------------------------------------------------------------------------------------------
+
+    def _score(
+        self, records: Sequence[Record], decoded: Sequence[Document | _Failed | None]
+    ) -> list[Classification | _Failed | None]:
+        scored: list[Classification | _Failed | None] = []
+        documents: list[Document] = []
+        sources: list[Source] = []
+        for record, item in zip(records, decoded, strict=True):
+            if isinstance(item, Document):
+                documents.append(item)
+                sources.append(Source(record.source.topic, record.source.partition, record.offset))
+        results = iter(self._classify(documents, sources))
+        for item in decoded:
+            scored.append(next(results) if isinstance(item, Document) else item)  # noqa: PERF401 - mypy narrows here
+        return scored
+
+    def _classify(self, documents: Sequence[Document], sources: Sequence[Source]) -> Sequence[Classification | _Failed]:
+        try:
+            return self._classifier.classify(documents, sources)
+        except Exception as error:  # noqa: BLE001 - a scorer's bug on one page must not take its neighbours along
+            log.warning("batch_scoring_failed", error=type(error).__name__, records=len(documents))
+            return [self._classify_alone(d, s) for d, s in zip(documents, sources, strict=True)]
+
+    def _classify_alone(self, document: Document, source: Source) -> Classification | _Failed:
+        try:
+            return self._classifier.classify([document], [source])[0]
+        except Exception as error:  # noqa: BLE001 - as above; what is wrong goes out with the dead letter
+            detail = f"The scorer raised {type(error).__name__}."
+            return _Failed(Stage.SCORE, Reason.SCORE_FAILED, detail)
+
+    # --- encode -----------------------------------------------------------------------------------------------
+
+    def _settle(self, part: Part, record: Record, result: Classification | _Failed | None) -> None:
+        part.next_offset = record.offset + 1
+        part.timestamps_ms.append(record.timestamp_ms)
+        if isinstance(result, Classification):
+            part.outgoing.append(self._result(record, result))
+            part.outcomes[result.status] += 1
+            for name in result.labels:
+                part.predictions[result.lang, name] += 1
+        elif result is None:
+            part.outgoing.append(self._to_results(record, record.key, None))
+            part.outcomes[TOMBSTONE] += 1
+        else:
+            part.outgoing.append(self._dead_letter(record, result))
+            part.outcomes[DEAD_LETTERED] += 1
+            part.dead_letters[result.reason] += 1
+
+    def _result(self, record: Record, result: Classification) -> Outgoing:
+        return self._to_results(record, result.url.encode(), result.to_json())
+
+    def _to_results(self, record: Record, key: bytes | None, value: bytes | None) -> Outgoing:
+        headers = _result_headers(record.headers) if record.headers else ()
+        return Outgoing(self._destination.classifications, record.source.partition, key, value, headers)
+
+    def _dead_letter(self, record: Record, failed: _Failed) -> Outgoing:
+        if self._policy[failed.stage] is OnFailure.FAIL:
+            topic, partition = record.source
+            raise FatalError(
+                f"The record at {topic}/{partition}/{record.offset} failed in stage {failed.stage} "
+                f"({failed.reason}: {failed.detail}) and the policy of that stage is to fail."
+            )
+        letter = DeadLetter(
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+            stage=failed.stage,
+            reason=failed.reason,
+            detail=failed.detail,
+            source=Source(record.source.topic, record.source.partition, record.offset),
+            attempts=1 + _earlier_attempts(record.headers),
+        )
+        partition = record.source.partition % self._destination.dead_letter_partitions
+        return Outgoing(self._destination.dead_letters, partition, letter.key, letter.value, letter.record_headers())
+
+
+def _content_type(headers: Headers) -> str | None:
+    for name, value in headers:
+        if name.lower() == CONTENT_TYPE and value is not None:
+            return value.decode("utf-8", "replace")
+    return None
+
+
+def _result_headers(headers: Headers) -> Headers:
+    """The input's headers, but for the type of its value: a result is JSON, whatever the document was."""
+    return tuple((name, RESULT_CONTENT_TYPE if name.lower() == CONTENT_TYPE else value) for name, value in headers)
+
+
+def _earlier_attempts(headers: Headers) -> int:
+    """How often a replayed dead letter was tried before."""
+    for name, value in reversed(headers):
+        if name == ATTEMPTS and value is not None and value.isdigit():
+            return min(int(value[:9]), 999_999_999)
+    return 0

@@ -1,0 +1,96 @@
+"""What the loop handles: records in, records out, and what became of a batch."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from schemas.dead_letter import Headers
+
+
+class TopicPartition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """One record as it was read. `timestamp_ms` is milliseconds since the Unix epoch, 0 when the record has none."""
+
+    source: TopicPartition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def size(self) -> int:
+        """Bytes of key and value: what it costs to keep in hand."""
+        return len(self.key or b"") + len(self.value or b"")
+
+
+class Outgoing(NamedTuple):
+    """One record to publish."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(slots=True)
+class Part:
+    """What one partition's share of a batch became. Offsets travel with the data they stand for."""
+
+    next_offset: int = 0
+    outgoing: list[Outgoing] = field(default_factory=list)
+    timestamps_ms: list[int] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    predictions: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def followed_by(self, later: "Part") -> "Part":
+        """This part and what was read after it, as one."""
+        return Part(
+            later.next_offset,
+            self.outgoing + later.outgoing,
+            self.timestamps_ms + later.timestamps_ms,
+            self.outcomes + later.outcomes,
+            self.dead_letters + later.dead_letters,
+            self.predictions + later.predictions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch became, by source partition: everything one transaction publishes and commits."""
+
+    parts: dict[TopicPartition, Part]
+
+    @property
+    def offsets(self) -> dict[TopicPartition, int]:
+        """For every partition, the offset of the next record to read."""
+        return {source: part.next_offset for source, part in self.parts.items()}
+
+    @property
+    def size(self) -> int:
+        """How many input records it settles."""
+        return sum(len(part.timestamps_ms) for part in self.parts.values())
+
+    @property
+    def dead_letters(self) -> int:
+        """How many of them ended as dead letters."""
+        return sum(part.dead_letters.total() for part in self.parts.values())
+
+    @property
+    def oldest_timestamp_ms(self) -> int | None:
+        """The earliest record timestamp, None when nothing is left."""
+        return min((min(part.timestamps_ms) for part in self.parts.values() if part.timestamps_ms), default=None)
+
+    def drop(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget what came from `partitions`: they belong to another worker now."""
+        for source in partitions:
+            self.parts.pop(source, None)
