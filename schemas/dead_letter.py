@@ -25,12 +25,14 @@ from schemas.decoding import (
 )
 from schemas.headers import Headers
 
-__all__ = ["HEADER_NAMES", "DeadLetter", "DeadLetterError", "Headers", "Reason", "Stage"]
+__all__ = ["HEADER_NAMES", "MAX_DETAIL_CHARS", "DeadLetter", "DeadLetterError", "Headers", "Reason", "Stage"]
 
+# A record whose headers outgrow the broker's limit could not be put aside at all.
+MAX_DETAIL_CHARS = 1000
 HEADER_NAMES = ("clf-stage", "clf-reason", "clf-detail", "clf-source", "clf-attempts")
-# What base64.b64decode takes, written out so that the JSON Schema can say the same.
+# Written out so that the JSON Schema can say the same.
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_SOURCE = re.compile(r"(?s)(.+)/([0-9]{1,10})/([0-9]{1,19})")
+_SOURCE = re.compile(r"(?s)(.*)/([0-9]{1,10})/([0-9]{1,19})")
 _ATTEMPTS = re.compile(r"[0-9]{1,10}")
 
 
@@ -85,9 +87,10 @@ class DeadLetter:
     attempts: int = 1
 
     def record_headers(self) -> Headers:
-        """Return the original headers followed by our five."""
+        """Return the original headers followed by our five; the detail is cut at ``MAX_DETAIL_CHARS``."""
         topic, partition, offset = self.source
-        texts = (self.stage, self.reason, self.detail, f"{topic}/{partition}/{offset}", str(self.attempts))
+        detail = self.detail[:MAX_DETAIL_CHARS]
+        texts = (self.stage, self.reason, detail, f"{topic}/{partition}/{offset}", str(self.attempts))
         ours = zip(HEADER_NAMES, (text.encode("utf-8", "replace") for text in texts), strict=True)
         return (*self.headers, *ours)
 
@@ -122,10 +125,10 @@ class DeadLetter:
             {
                 "key": _bytes_to_json(self.key),
                 "value": _bytes_to_json(self.value),
-                "headers": [{"name": name, "value": _bytes_to_json(value)} for name, value in self.headers],
+                "headers": [{"name": _encodable(name), "value": _bytes_to_json(value)} for name, value in self.headers],
                 "stage": self.stage.value,
                 "reason": self.reason.value,
-                "detail": self.detail,
+                "detail": _encodable(self.detail),
                 "source": self.source._asdict(),
                 "attempts": self.attempts,
             }
@@ -163,6 +166,11 @@ class DeadLetter:
 
 def _refused(detail: str) -> DeadLetterError:
     return DeadLetterError(DecodeReason.WRONG_TYPE, detail)
+
+
+def _encodable(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 cannot hold, so that a dead letter can always be shown."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _header_text(name: str, value: bytes | None) -> str:
