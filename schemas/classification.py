@@ -9,20 +9,28 @@ from google.protobuf.message import DecodeError as ProtobufError
 
 from schemas import classifier_pb2
 from schemas.decoding import (
-    MAX_INT32,
-    MAX_INT64,
     DecodeError,
     DecodeReason,
     as_object,
     parse_object,
     read_array,
-    read_integer,
     read_object,
     read_string,
     wrong_type,
 )
 from schemas.document import checked_url
 from schemas.headers import JSON, media_type
+from schemas.source import Source, read_source
+
+__all__ = [
+    "ClassProbability",
+    "Classification",
+    "ClassificationError",
+    "ModelStamp",
+    "Source",
+    "Status",
+    "decode_classification",
+]
 
 
 class ClassificationError(DecodeError):
@@ -54,14 +62,6 @@ class ModelStamp(NamedTuple):
     digest: str
 
 
-class Source(NamedTuple):
-    """Which record the document was read from."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
 @dataclass(frozen=True, slots=True)
 class Classification:
     """The result for one document.
@@ -90,19 +90,10 @@ class Classification:
         Raises:
             ClassificationError: A value JSON or the contract does not allow, for example a NaN.
         """
-        _check(self)
-        fields = {
-            "url": self.url,
-            "lang": self.lang,
-            "status": self.status,
-            "labels": self.labels,
-            "classes": [{"name": name, "prob": prob} for name, prob in self.classes],
-            "model": None if self.model is None else _model_fields(*self.model),
-            "source": None if self.source is None else _source_fields(*self.source),
-        }
         try:
-            return orjson.dumps(fields)
-        except orjson.JSONEncodeError as error:
+            _check(self)
+            return orjson.dumps(_json_fields(self))
+        except (TypeError, ValueError) as error:
             failure = _unencodable(error)
         raise failure
 
@@ -112,8 +103,8 @@ class Classification:
         Raises:
             ClassificationError: A value protobuf or the contract does not allow, for example a NaN.
         """
-        _check(self)
         try:
+            _check(self)
             return _to_message(self).SerializeToString()
         except (TypeError, ValueError) as error:
             failure = _unencodable(error)
@@ -144,6 +135,7 @@ def decode_classification(value: bytes, content_type: str | None = None) -> Clas
 
 
 def _check(result: Classification) -> None:
+    checked_url(result.url)
     if result.status is not Status.CLASSIFIED and (result.labels or result.classes):
         raise _broken('labels and classes must be empty unless the status is "classified"')
     if (result.model is None) is not (result.status is Status.UNSUPPORTED_LANGUAGE):
@@ -151,6 +143,20 @@ def _check(result: Classification) -> None:
     for _, prob in result.classes:
         if not 0.0 <= prob <= 1.0:
             raise _broken("a probability is not between 0 and 1")
+    if result.source is not None and not result.source.is_valid():
+        raise _broken("the partition or the offset of the source is out of range")
+
+
+def _json_fields(result: Classification) -> dict[str, object]:
+    return {
+        "url": result.url,
+        "lang": result.lang,
+        "status": result.status,
+        "labels": result.labels,
+        "classes": [{"name": name, "prob": prob} for name, prob in result.classes],
+        "model": None if result.model is None else _model_fields(*result.model),
+        "source": None if result.source is None else _source_fields(*result.source),
+    }
 
 
 def _model_fields(lang: str, version: str, digest: str) -> dict[str, str]:
@@ -166,12 +172,14 @@ def _broken(detail: str) -> ClassificationError:
 
 
 def _unencodable(error: Exception) -> ClassificationError:
-    return _broken(f"the classification cannot be encoded: a field has a wrong type or range ({type(error).__name__})")
+    if isinstance(error, DecodeError):
+        return ClassificationError(error.reason, error.detail)
+    return _broken(f"a field has a type or a value that cannot be encoded ({type(error).__name__})")
 
 
 def _from_json(fields: dict[str, object]) -> Classification:
     return Classification(
-        url=checked_url(fields.get("url")),
+        url=read_string(fields, "url"),
         lang=read_string(fields, "lang"),
         status=_read_status(fields),
         labels=tuple(_string(label, "labels[]") for label in read_array(fields, "labels")),
@@ -209,21 +217,6 @@ def _read_model(fields: dict[str, object] | None) -> ModelStamp | None:
     return ModelStamp(*(read_string(fields, name, "model.") for name in ModelStamp._fields))
 
 
-def read_source(fields: dict[str, object] | None) -> Source | None:
-    """Read the JSON object that names a record; null stays None.
-
-    Raises:
-        DecodeError: wrong_type.
-    """
-    if fields is None:
-        return None
-    return Source(
-        read_string(fields, "topic", "source."),
-        read_integer(fields, "partition", MAX_INT32, "source."),
-        read_integer(fields, "offset", MAX_INT64, "source."),
-    )
-
-
 def _to_message(result: Classification) -> classifier_pb2.Classification:
     return classifier_pb2.Classification(
         url=result.url,
@@ -247,7 +240,7 @@ def _parse_message(value: bytes) -> classifier_pb2.Classification:
 def _from_message(message: classifier_pb2.Classification) -> Classification:
     model, source = message.model, message.source
     return Classification(
-        url=checked_url(message.url),
+        url=message.url,
         lang=message.lang,
         status=_status_of(message.status),
         labels=tuple(message.labels),

@@ -9,7 +9,6 @@ from typing import Self
 
 import orjson
 
-from schemas.classification import Source, read_source
 from schemas.decoding import (
     MAX_INT32,
     MAX_INT64,
@@ -24,6 +23,7 @@ from schemas.decoding import (
     wrong_type,
 )
 from schemas.headers import Headers
+from schemas.source import Source, read_source
 
 __all__ = ["HEADER_NAMES", "MAX_DETAIL_CHARS", "DeadLetter", "DeadLetterError", "Headers", "Reason", "Stage"]
 

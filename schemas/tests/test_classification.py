@@ -73,7 +73,11 @@ def test_round_trips(result: Classification) -> None:
         replace(CLASSIFIED, classes=(ClassProbability("sport", 1.1),)),
         replace(CLASSIFIED, lang="\ud800"),
         replace(CLASSIFIED, labels=("\ud800",)),
-        replace(CLASSIFIED, source=Source("documents", 0, 2**64)),
+        replace(CLASSIFIED, classes=(ClassProbability("sport", "1"),)),  # type: ignore[arg-type]  # the test
+        replace(CLASSIFIED, source=Source("documents", 0, 2**63)),
+        replace(CLASSIFIED, source=Source("documents", 2**31, 0)),
+        replace(CLASSIFIED, source=Source("documents", 0, -1001)),
+        replace(CLASSIFIED, url=7),  # type: ignore[arg-type]  # the test
     ],
 )
 def test_values_outside_the_contract_are_not_encoded(broken: Classification) -> None:
@@ -82,6 +86,22 @@ def test_values_outside_the_contract_are_not_encoded(broken: Classification) -> 
         with pytest.raises(ClassificationError) as caught:
             encode()
         assert caught.value.reason is DecodeReason.WRONG_TYPE
+
+
+@pytest.mark.parametrize("url", ["", " ", "u" * 8193])
+def test_urls_outside_the_contract_are_not_encoded(url: str) -> None:
+    """The url obeys the rules of the document's."""
+    for encode in (replace(CLASSIFIED, url=url).to_json, replace(CLASSIFIED, url=url).to_protobuf):
+        with pytest.raises(ClassificationError, match='"url"'):
+            encode()
+
+
+def test_protobuf_source_out_of_range_is_refused() -> None:
+    """Signed fields can carry what JSON consumers would refuse: here an offset of -1."""
+    message = classifier_pb2.Classification.FromString(CLASSIFIED.to_protobuf())
+    message.source.offset = -1
+    with pytest.raises(ClassificationError, match="out of range"):
+        decode_classification(message.SerializeToString(), PROTOBUF)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from schemas.classification import Status, decode_classification
+from schemas.classification import (
+    Classification,
+    ClassificationError,
+    ClassProbability,
+    ModelStamp,
+    Source,
+    Status,
+    decode_classification,
+)
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.decoding import MAX_INT32, MAX_INT64, DecodeError
 from schemas.document import MAX_URL_CHARS, decode_document
@@ -116,6 +124,29 @@ def test_codec_and_schema_agree_on_every_single_edge(name: str) -> None:
                 encoded = orjson.dumps(changed)
                 accepted = VALIDATORS[name].is_valid(orjson.loads(encoded))
                 assert _accepts(name, encoded) == accepted, f"{key} = {edge!r}"
+
+
+@settings(deadline=None)
+@given(
+    st.builds(
+        Classification,
+        url=st.sampled_from(["u", "u", "", "\u3000"]) | st.text(),
+        lang=st.text(),
+        status=st.sampled_from(Status),
+        labels=st.lists(st.text(st.characters()), max_size=2).map(tuple),
+        classes=st.lists(st.builds(ClassProbability, st.text(), st.floats(0, 1) | st.floats()), max_size=2).map(tuple),
+        model=st.none() | st.builds(ModelStamp, st.text(), st.text(), st.text()),
+        source=st.none() | st.builds(Source, st.text(), st.integers(-1, MAX_INT32 + 1), st.integers()),
+    )
+)
+def test_whatever_is_encoded_obeys_the_schema(result: Classification) -> None:
+    """A value either breaks the contract and is refused, or consumers can take its bytes."""
+    try:
+        encoded = result.to_json()
+    except ClassificationError:
+        return
+    VALIDATORS["classification"].validate(orjson.loads(encoded))
+    assert decode_classification(encoded) == result
 
 
 def test_schema_knows_the_same_blanks_as_the_codec() -> None:
