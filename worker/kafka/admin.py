@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -117,6 +117,26 @@ class Cluster:
             self._client.incremental_alter_configs([resource], request_timeout=self._timeout)[resource].result()
         except KafkaException as error:
             raise self._refused(f"changing {key} of topic {name}", error) from error
+
+    def committed(self, group: str, topic: str) -> int:
+        """How many records of `topic` the group has committed, from offset 0; offsets in open transactions wait."""
+        request = ConsumerGroupTopicPartitions(group)
+        try:
+            future = self._client.list_consumer_group_offsets(
+                [request], require_stable=True, request_timeout=self._timeout
+            )[group]
+            positions = future.result().topic_partitions
+        except KafkaException as error:
+            raise self._refused(f"reading the offsets of group {group}", error) from error
+        return sum(position.offset for position in positions if position.topic == topic and position.offset > 0)
+
+    def delete(self, names: Collection[str]) -> None:
+        """Delete topics and all that is in them."""
+        for name, future in self._client.delete_topics(list(names), request_timeout=self._timeout).items():
+            try:
+                future.result()
+            except KafkaException as error:
+                raise self._refused(f"deleting topic {name}", error) from error
 
     def _unreachable(self, error: KafkaException) -> ClusterError:
         reason = self._last_error or error.args[0]

@@ -1,0 +1,56 @@
+# `make` lists the recipes. The two that matter: `make demo` shows it work, `make test` proves it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+BROKER ?= local
+KEEP ?=
+NEWS ?= ../shared/data/news
+
+.DEFAULT_GOAL := help
+.PHONY: help setup jars demo test check format unit integration bench clean
+
+help: ## List these recipes
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(INSTALLED) jars ## Install everything into .venv, and fetch the local broker's jars
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@sh deploy/prerequisites.sh $(PYTHON)
+	@echo "Installing into $(VENV) (about a minute the first time) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on -e '.[dev]'
+	@touch $@
+
+jars: $(INSTALLED)
+	@$(if $(CLF_BOOTSTRAP_SERVERS),,$(BIN)/clf kafka fetch)
+
+demo: setup ## Broker, models, worker, documents, results: in half a minute. KEEP=1 stays up until Ctrl-C
+	@$(BIN)/clf demo $(if $(KEEP),--keep)
+
+test: setup check ## Lint, types, unit tests, integration tests on a real broker. BROKER=docker: on testcontainers
+	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest
+
+check: $(INSTALLED) ## Lint, format and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code and repair what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+unit: $(INSTALLED) ## Unit tests only: no broker, a few seconds
+	$(BIN)/pytest schemas models training worker -m 'not broker'
+
+integration: setup ## Integration tests only
+	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests
+
+bench: setup ## Measure throughput beside plain loops, on the real articles where they are present (NEWS=folder)
+	$(BIN)/clf bench stream $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file))
+
+clean: ## Remove everything that setup, tests and the demo made here
+	@if [ -x $(BIN)/clf ]; then $(BIN)/clf kafka stop --delete-data || true; fi
+	rm -rf $(VENV) .clf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

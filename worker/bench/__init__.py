@@ -1,0 +1,1 @@
+"""Measurements: the worker beside references, in one run on one machine."""

@@ -1,0 +1,183 @@
+"""`clf bench stream`: the worker beside plain loops on one broker, end to end, in one run."""
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from uuid import uuid4
+
+from schemas.document import Document
+from worker.bench.contender import Contender, Measurement, loop_command, worker_command
+from worker.clock import Clock
+from worker.kafka.admin import Cluster
+from worker.kafka.producer import Sender
+from worker.kafka.settings import Settings, producer
+from worker.stream.deadline import Deadline
+from worker.stream.records import Outgoing
+
+_RUN_TIMEOUT = 900.0
+_SEND_CHUNK = 1000
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured, and how much of it."""
+
+    documents: int
+    bare_documents: int
+    partitions: int
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The runs of one contender."""
+
+    name: str
+    scored: bool
+    runs: list[Measurement]
+
+    @property
+    def rate(self) -> float:
+        """The median documents per second."""
+        return statistics.median(run.rate for run in self.runs)
+
+    @property
+    def cpu_microseconds(self) -> float:
+        """The median CPU time per document, the contender's process only."""
+        return statistics.median(run.cpu_seconds / run.documents for run in self.runs) * 1e6
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest resident memory of any run."""
+        return max(run.peak_bytes for run in self.runs)
+
+    @property
+    def stage_shares(self) -> dict[str, float]:
+        """The median time of each stage as a share of the run; stages overlap, so they may add up to more than 1."""
+        stages = self.runs[0].stages
+        return {
+            stage: statistics.median(run.stages.get(stage, 0.0) / run.seconds for run in self.runs) for stage in stages
+        }
+
+    def as_json(self) -> dict[str, object]:
+        """Medians and the single runs."""
+        return {
+            "name": self.name,
+            "documents_per_second": round(self.rate, 1),
+            "cpu_microseconds_per_document": round(self.cpu_microseconds, 2),
+            "peak_bytes": self.peak_bytes,
+            "stage_shares": {stage: round(share, 3) for stage, share in self.stage_shares.items()},
+            "runs": [asdict(run) for run in self.runs],
+        }
+
+
+class StreamBench:
+    """Measures every contender `repeat` times, in turn, so that a drift of the machine meets them all."""
+
+    def __init__(self, settings: Settings, plan: Plan, directory: Path, clock: Clock, say: Say) -> None:
+        """`settings` are those common to all clients; logs and models go below `directory`."""
+        self._servers = str(settings["bootstrap.servers"])
+        self._settings = settings
+        self._plan = plan
+        self._directory = directory
+        self._clock = clock
+        self._say = say
+        self._cluster = Cluster(settings, timeout_seconds=30)
+        self._run = f"bench-{uuid4().hex[:8]}"
+
+    def run(self, documents: Sequence[Document], models: Path, pipeline: Path) -> list[Row]:
+        """Measure all contenders on `documents`, repeated with distinct urls as often as the plan needs."""
+        with self._topic("input", documents, self._plan.documents) as scored:
+            rows = self._rounds(
+                scored,
+                self._plan.documents,
+                {
+                    "plain loop, one by one": lambda *run: loop_command("one-by-one", *run, str(pipeline)),
+                    "plain loop, batches of 500": lambda *run: loop_command("batched", *run, str(pipeline)),
+                    "clf worker, exactly once": lambda *run: _worker(*run, "--models", str(models.absolute())),
+                },
+            )
+        with self._topic("bare-input", documents, self._plan.bare_documents) as plain:
+            rows += self._rounds(
+                plain,
+                self._plan.bare_documents,
+                {
+                    "bare loop, transactions of 2,000": lambda *run: loop_command("bare", *run),
+                    "clf worker --no-scoring": lambda *run: _worker(*run, "--no-scoring"),
+                },
+            )
+        return rows
+
+    def _rounds(
+        self, topic: str, documents: int, contenders: dict[str, Callable[[str, str, str, str], list[str]]]
+    ) -> list[Row]:
+        rows = [Row(name, documents == self._plan.documents, []) for name in contenders]
+        for number in range(self._plan.repeat):
+            for row, (name, command) in zip(rows, contenders.items(), strict=True):
+                measurement = self._measure(
+                    f"{name.replace(' ', '-').replace(',', '')}-{number}", topic, documents, command
+                )
+                row.runs.append(measurement)
+                self._say(f"round {number + 1} of {self._plan.repeat}: {name}: {measurement.rate:,.0f} documents/s")
+        return rows
+
+    def _measure(
+        self, name: str, topic: str, documents: int, command: Callable[[str, str, str, str], list[str]]
+    ) -> Measurement:
+        group = f"{self._run}-{name}"
+        results, dead = f"{group}-results", f"{group}-dead"
+        self._create(results)
+        self._create(dead)
+        contender = Contender(
+            command(self._servers, topic, results, group), self._directory / name, self._cluster, self._clock
+        )
+        try:
+            return contender.measure(group, topic, documents, _RUN_TIMEOUT, marks=[20_000, documents])
+        finally:
+            contender.stop()
+            self._cluster.delete([results, dead])
+
+    def _create(self, name: str) -> None:
+        self._cluster.create(name, self._plan.partitions, 1, {"max.message.bytes": "2000000"})
+
+    @contextmanager
+    def _topic(self, name: str, documents: Sequence[Document], count: int) -> Iterator[str]:
+        topic = f"{self._run}-{name}"
+        self._cluster.create(topic, self._plan.partitions, 1, {})
+        self._say(f"sending {count:,} documents")
+        sender = Sender(producer(self._settings))
+        copies = islice(cycle(documents), count)
+        numbered = enumerate(copies)
+        while chunk := list(islice(numbered, _SEND_CHUNK)):
+            sender.send(self._outgoing(topic, number, document) for number, document in chunk)
+        sender.finish(Deadline(self._clock, 60))
+        try:
+            yield topic
+        finally:
+            self._cluster.delete([topic])
+
+    def _outgoing(self, topic: str, number: int, document: Document) -> Outgoing:
+        url = f"https://bench.example/{number}"
+        value = Document(url, document.title, document.text, document.lang).to_json()
+        return Outgoing(topic, number % self._plan.partitions, url.encode(), value, ())
+
+
+def train(data: Sequence[Path], lang: str, models: Path) -> Path:
+    """Train a model by `clf train` itself. Returns its scikit-learn pipeline, which only the plain loops load."""
+    files = [argument for path in data for argument in ("--data", str(path.absolute()))]
+    command = [sys.executable, "-m", "worker", "train", *files, "--lang", lang, "--models", str(models.absolute())]
+    subprocess.run(command, check=True)
+    [pipeline] = models.absolute().glob("*/*/pipeline.joblib")
+    return pipeline
+
+
+def _worker(servers: str, topic: str, results: str, group: str, *options: str) -> list[str]:
+    names = ["--documents", topic, "--classifications", results, "--dead-letters", f"{group}-dead"]
+    return worker_command("--bootstrap-servers", servers, "--group", group, *names, *options)

@@ -1,0 +1,149 @@
+"""`clf bench`: measurements, always as ratios against references in the same run."""
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import orjson
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from schemas.document import Document
+from worker.bench.stream import Plan, Row, StreamBench, train
+from worker.clock import SystemClock
+from worker.commands.cluster import clear_errors
+from worker.commands.documents import read_documents
+from worker.config import Cluster
+from worker.kafka import settings as kafka_settings
+from worker.kafka.local_broker import LocalBroker
+from worker.options import options
+
+PLAIN, BATCHED, WORKER, BARE, NO_SCORING = range(5)
+
+
+@click.group()
+def bench() -> None:
+    """Measure clf beside references, in one run on this machine.
+
+    The machine's speed drifts, so compare ratios within one run, and medians over several rounds.
+    """
+
+
+@bench.command()
+@options(Cluster)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Labelled JSON lines of one language, plain or gzip; the model is trained on them too. May be repeated. "
+    "[default: the English sample corpus, whose documents are shorter than real articles]",
+)
+@click.option("--lang", default="en", show_default=True, help="Their language.")
+@click.option("--documents", default=20_000, show_default=True, type=click.IntRange(1), help="Documents to score.")
+@click.option(
+    "--bare-documents", default=200_000, show_default=True, type=click.IntRange(1), help="Documents without scoring."
+)
+@click.option("--partitions", default=4, show_default=True, type=click.IntRange(1), help="Partitions of each topic.")
+@click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="Rounds; medians are shown.")
+@click.option(
+    "--json", "json_file", type=click.File("wb"), help="Write all figures as JSON to this file, - for stdout."
+)
+def stream(  # noqa: PLR0913 - one per option
+    *,
+    cluster: Cluster,
+    data: tuple[Path, ...],
+    lang: str,
+    documents: int,
+    bare_documents: int,
+    partitions: int,
+    repeat: int,
+    json_file: BinaryIO | None,
+) -> None:
+    """Measure documents per second, end to end.
+
+    \b
+    Five contenders read the same documents from one broker:
+      a plain loop that scores one document per message with scikit-learn's own pipeline
+      the same loop in batches of 500
+      clf worker, exactly once, with the models of `clf train`
+      a bare loop: consume, parse, produce a constant, transactions of 2,000
+      clf worker --no-scoring: every document gets a constant result
+    Time runs from the assignment of the partitions until the group has committed every document.
+    """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
+    sources = data or (Path(str(files("training") / "sample" / "eng.jsonl")),)
+    plan = Plan(documents, bare_documents, partitions, repeat)
+    console = Console(stderr=True)
+    with (
+        clear_errors(),
+        tempfile.TemporaryDirectory(prefix="clf-bench-") as work,
+        _broker(cluster, Path(work)) as servers,
+    ):
+        properties = kafka_settings.read_properties(cluster.kafka_config)
+        settings = kafka_settings.common(servers, properties, "producer")
+        models = Path(work) / "models"
+        pipeline = train(sources, lang, models)
+        bench = StreamBench(
+            settings, plan, Path(work), SystemClock(), lambda line: console.print(line, highlight=False)
+        )
+        rows = bench.run(_documents(sources), models, pipeline)
+    _show(rows)
+    if json_file is not None:
+        facts = {
+            "machine": _machine(),
+            "data": [path.name for path in sources],
+            "rows": [row.as_json() for row in rows],
+        }
+        json_file.write(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+
+
+@contextmanager
+def _broker(cluster: Cluster, directory: Path) -> Iterator[str]:
+    """The cluster that was named, else a broker for this run alone."""
+    if cluster.bootstrap_servers:
+        yield cluster.bootstrap_servers
+        return
+    broker = LocalBroker()
+    try:
+        yield broker.start(directory / "kafka", follow_parent=True).bootstrap_servers
+    finally:
+        broker.stop()
+
+
+def _documents(sources: Sequence[Path]) -> list[Document]:
+    return [document for path in sources for document in read_documents(path)]
+
+
+def _show(rows: Sequence[Row]) -> None:
+    table = Table("contender", "documents/s", "ratio", "CPU us/document", "peak memory", title=_machine())
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for index, row in enumerate(rows):
+        reference = rows[PLAIN if index <= WORKER else BARE]
+        table.add_row(
+            row.name,
+            f"{row.rate:,.0f}",
+            f"{row.rate / reference.rate:.2f}",
+            f"{row.cpu_microseconds:,.1f}",
+            f"{row.peak_bytes / 2**20:,.0f} MiB",
+        )
+    console = Console()
+    console.print(table)
+    for index in (WORKER, NO_SCORING):
+        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in rows[index].stage_shares.items())
+        console.print(f"{rows[index].name}: share of the time in each stage (they overlap): {shares}", highlight=False)
+    resident = rows[NO_SCORING].runs[-1].resident_bytes
+    memory = ", ".join(f"{size / 2**20:,.0f} MiB after {mark:,}" for mark, size in sorted(resident.items()))
+    console.print(f"{rows[NO_SCORING].name}: resident memory {memory} documents", highlight=False)
+
+
+def _machine() -> str:
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
