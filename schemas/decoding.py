@@ -68,8 +68,8 @@ def parse_object(value: bytes) -> dict[str, object]:
 def _not_json(value: bytes, message: str, position: int) -> DecodeError:
     invalid = _first_invalid_utf8(value)
     if invalid is not None:
-        return DecodeError(DecodeReason.NOT_UTF8, f"the value is not UTF-8: byte {invalid} is invalid")
-    return DecodeError(DecodeReason.NOT_JSON, f"the value is not JSON: {message} (at character {position})")
+        return DecodeError(DecodeReason.NOT_UTF8, f"the value is not UTF-8: invalid at byte offset {invalid}")
+    return DecodeError(DecodeReason.NOT_JSON, f"the value is not JSON: {message} (at character offset {position})")
 
 
 def _first_invalid_utf8(value: bytes) -> int | None:
