@@ -1,24 +1,24 @@
 """The reference scorer: scikit-learn's text analysis over one weight matrix. It is the specification."""
 
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
-from sklearn.feature_extraction.text import TfidfVectorizer
 
-from models.content import Calibration, ScorerSource, VectorizerConfig
+from models.analysis import build_analyzer
+from models.content import Calibration, ScorerSource
 from models.problems import BundleError, BundleProblem
 from models.scorer import Scores
 
 
 class ReferenceScorer:
-    """Scores with scikit-learn's analyzer and one (terms, classes) matrix; see `models.scorer.Scorer`.
+    """Scores with scikit-learn's analysis and one (terms, classes) matrix; see `models.scorer.Scorer`.
 
     `TfidfVectorizer.transform` spends half its time on validation and on exceptions for unknown
-    words, so only its analyzer is used and the arithmetic is repeated here in the same order.
+    words, so the arithmetic after the analysis is repeated here. Every document is summed on its
+    own, term by term in row order: its scores are the same bits in any batch.
 
     Raises:
         BundleError: the vectorizer settings are unusable, or a term occurs twice.
@@ -61,7 +61,7 @@ class ReferenceScorer:
         if not isinstance(text, str):
             raise TypeError(f"score() takes texts, not {type(text).__name__}.")
         found = map(self._column.get, self._analyze(text))
-        return np.fromiter((column for column in found if column is not None), dtype=np.int32)
+        return np.fromiter([column for column in found if column is not None], dtype=np.int32)
 
     def _weigh(
         self, counts: NDArray[np.float64], columns: NDArray[np.int32], row_starts: NDArray[np.int64]
@@ -74,33 +74,6 @@ class ReferenceScorer:
         if self._idf is not None:
             counts = counts * self._idf[columns]
         return counts if self._config.norm is None else _normalise(counts, row_starts, self._config.norm)
-
-
-def build_analyzer(config: VectorizerConfig) -> Callable[[str], Iterable[str]]:
-    """scikit-learn's function from a text to its terms (repeats kept, unknown ones too).
-
-    Raises:
-        BundleError: scikit-learn does not accept the settings.
-    """
-    vectorizer = TfidfVectorizer(
-        analyzer=config.analyzer,
-        ngram_range=config.ngram_range,
-        token_pattern=config.token_pattern,
-        lowercase=config.lowercase,
-        strip_accents=config.strip_accents,
-        stop_words=None if config.stop_words is None else list(config.stop_words),
-    )
-    try:
-        with warnings.catch_warnings():
-            # Stop words that the tokenizer would split: training has been told, serving must only repeat it.
-            warnings.simplefilter("ignore", UserWarning)
-            analyzer: Callable[[str], Iterable[str]] = vectorizer.build_analyzer()
-    except Exception as error:
-        raise BundleError(
-            BundleProblem.VECTORIZER_INVALID,
-            f"scikit-learn refuses the vectorizer settings: {error}. Train again.",
-        ) from error
-    return analyzer
 
 
 def calibrate(decisions: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float32]:

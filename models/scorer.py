@@ -27,8 +27,8 @@ class Scores:
 class Scorer(Protocol):
     """Turns texts into scores. One object may be used by many threads at once.
 
-    A text scores the same alone as in any batch, and equal scorers agree within 1e-5.
-    `models/tests/scorer_contract.py` holds the tests that every implementation passes.
+    A text scores the same alone as in any batch, and two scorers of one bundle agree within 1e-5.
+    `models/tests/test_scorer_contract.py` is the suite that every implementation passes.
     """
 
     @property
