@@ -9,10 +9,10 @@ import pytest
 from docker.errors import DockerException  # type: ignore[import-untyped] # as above
 from testcontainers.community.kafka import KafkaContainer
 
-DEFAULT_IMAGE = "confluentinc/cp-kafka:8.1.0"
+DEFAULT_IMAGE = "confluentinc/cp-kafka:8.2.3"
 START_TIMEOUT_S = 120
 
-# The container sets the first two for the offsets topic only; one node cannot replicate transactions either.
+# testcontainers sets replication for the offsets topic only; one node cannot replicate transactions either.
 SETTINGS = {
     "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
     "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",

@@ -1,10 +1,10 @@
 """`clf kafka`: a small local Apache Kafka broker, started, stopped and looked at."""
 
 import json
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -15,16 +15,16 @@ from worker.clock import SystemClock
 from worker.kafka.local_broker import BrokerError, LocalBroker, RunningBroker, answers, delete_data, find_running
 
 CANNOT_START = 3
+DEFAULT_DIRECTORY = Path(".clf/kafka")
 LIVENESS_POLL_S = 0.5
 
 _directory = click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".clf/kafka"),
+    default=DEFAULT_DIRECTORY,
     show_default=True,
     help="Where the broker keeps its data, its log and broker.json.",
 )
-Command = Callable[..., None]
 
 
 @click.group()
@@ -73,7 +73,7 @@ def status(directory: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_facts(directory, running)))
     elif running is None:
-        click.echo(f"No broker runs in {directory}. Start one with `clf kafka start`.")
+        click.echo(f"No broker runs in {directory}. Start one with `clf kafka start{_where(directory.absolute())}`.")
     else:
         _report("runs" if answers(running.port) else "runs but does not answer", running)
     sys.exit(0 if running is not None else 1)
@@ -125,7 +125,12 @@ def _report(state: str, running: RunningBroker) -> None:
     click.echo(f"  log                {running.log_file}")
     click.echo("Next: tell the other commands where it is, and stop it when you are done:")
     click.echo(f"  export CLF_BOOTSTRAP_SERVERS={address}")
-    click.echo("  clf kafka stop")
+    click.echo(f"  clf kafka stop{_where(running.directory)}")
+
+
+def _where(directory: Path) -> str:
+    """The option that names a directory other than the default one."""
+    return "" if directory == DEFAULT_DIRECTORY.absolute() else f" --directory {shlex.quote(str(directory))}"
 
 
 def _facts(directory: Path, running: RunningBroker | None) -> dict[str, object]:

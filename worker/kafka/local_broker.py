@@ -6,9 +6,9 @@ It listens on 127.0.0.1 only, keeps everything in one directory and is ready in 
 import shutil
 import socket
 import struct
-import subprocess
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -27,6 +27,9 @@ from worker.kafka.local_launch import (
     log_since,
 )
 from worker.kafka.local_state import STATE_FILE, RunningBroker, find_running, read_state
+
+if TYPE_CHECKING:
+    import subprocess
 
 __all__ = ["BrokerError", "LocalBroker", "PortTakenError", "RunningBroker", "answers", "delete_data", "find_running"]
 
@@ -70,13 +73,16 @@ class LocalBroker:
             BrokerError: no Java or Maven, port taken, disk full, or the broker died (with its last log lines).
         """
         directory = directory.absolute()
+        if self.running is not None and self.running.directory != directory and self.running.process() is not None:
+            raise BrokerError(f"This LocalBroker runs in {self.running.directory}; use another one for {directory}.")
         try:
             directory.mkdir(parents=True, exist_ok=True)
             with locked(directory / LOCK_FILE, self._clock, START_TIMEOUT_S + STOP_TIMEOUT_S, self._say):
                 return self._reuse(directory, port) or self._start(directory, port, follow_parent=follow_parent)
-        except (OSError, subprocess.SubprocessError) as error:
+        except OSError as error:
             raise BrokerError(
-                f"The broker cannot work in {directory}: {error}. Free some space there, or choose another --directory."
+                f"The broker cannot work in {directory}: {error}. Make it writable, with space on its disk, or choose "
+                "another --directory."
             ) from error
 
     def attach(self, directory: Path) -> RunningBroker | None:
@@ -140,18 +146,18 @@ class LocalBroker:
         launch.prepare(ports)
         token = uuid.uuid4().hex
         log_start = launch.roll_log()
-        self._child = launch.spawn(token)
-        started = psutil.Process(self._child.pid).create_time()
-        broker = RunningBroker(launch.directory, ports.clients, self._child.pid, started, token, version)
+        child = launch.spawn(token)
         try:
+            started = psutil.Process(child.pid).create_time()
+            broker = RunningBroker(launch.directory, ports.clients, child.pid, started, token, version)
             broker.write()
-            self._wait_until_ready(self._child, broker, log_start)
+            self._wait_until_ready(child, broker, log_start)
         except BaseException:
-            self._child.kill()
-            self._child.wait()
+            child.kill()
+            child.wait()
             (launch.directory / STATE_FILE).unlink(missing_ok=True)
             raise
-        self.running = broker
+        self._child, self.running = child, broker
         return broker
 
     def _wait_until_ready(self, child: "subprocess.Popen[bytes]", broker: RunningBroker, log_start: int) -> None:

@@ -173,9 +173,9 @@ def broker_version(jar: Path) -> str:
 
 
 def _run_maven(maven: str, pom: Path, target: Path, say: Say) -> None:
-    """Copy what the POM asks for into `target`; checksums are enforced and earlier misses forgotten."""
-    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target}"]
-    command = [maven, "-B", "-U", "--strict-checksums", "-f", str(pom), *goal]
+    """Copy what the POM asks for into `target`; checksums are enforced, and earlier misses are tried again."""
+    options = ["--batch-mode", "--update-snapshots", "--strict-checksums", "--file", str(pom)]
+    command = [maven, *options, "validate", f"-DoutputDirectory={target}"]
     tail: deque[str] = deque(maxlen=200)
     with subprocess.Popen(
         command,

@@ -106,16 +106,9 @@ class Launch:
         shutil.rmtree(part, ignore_errors=True)
         settings = self._write_settings(ports, "formatting")
         arguments = ["kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(settings)]
-        result = subprocess.run(
-            self._command(*arguments),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=FORMAT_TIMEOUT_S,
-            check=False,
-        )
-        if result.returncode != 0:
-            raise BrokerError(explain_death(self.directory, result.returncode, result.stdout + result.stderr))
+        code, said = _run(self._command(*arguments))
+        if code != 0:
+            raise BrokerError(explain_death(self.directory, code, said))
         shutil.rmtree(self.directory / "data", ignore_errors=True)
         part.rename(self.directory / "data")
         settings.unlink()
@@ -153,6 +146,19 @@ class Launch:
             f"{self.jars}/*",
             *arguments,
         ]
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Exit code and words of a short-lived program."""
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=FORMAT_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BrokerError(
+            f"Kafka did not format its storage within {FORMAT_TIMEOUT_S:.0f} s. Is the machine very busy? Try again."
+        ) from error
+    return result.returncode, result.stdout + result.stderr
 
 
 def cluster_id() -> str:

@@ -44,7 +44,7 @@ class RunningBroker:
             process = psutil.Process(self.pid)
             ours = f"-Dclf.broker={self.token}" in process.cmdline()
             return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.Error:
+        except (psutil.Error, ValueError, OverflowError):  # the last two: a pid that no system gives
             return None
 
     def memory_bytes(self) -> int:
