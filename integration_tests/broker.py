@@ -7,13 +7,14 @@ from typing import NamedTuple, cast
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from worker.clock import SystemClock
 
@@ -116,16 +117,16 @@ class Kafka:
         finally:
             consumer.close()
 
-    def end_offsets(self, topic: str) -> dict[int, int]:
-        """The next offset of each partition, records of open transactions and markers included."""
-        consumer = self.consumer("clf-test-reader", isolation_level="read_uncommitted")
-        try:
-            return {
-                partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), TIMEOUT_S)[1]
-                for partition in self._partitions(topic)
-            }
-        finally:
-            consumer.close()
+    def end_offsets(self, topic: str, *, committed: bool = False) -> dict[int, int]:
+        """The end of each partition: the next offset, or with `committed` the last stable one.
+
+        The next offset counts records of open transactions and markers too.
+        """
+        isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in self._partitions(topic)}
+        admin = self.admin()
+        futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=TIMEOUT_S)
+        return {where.partition: future.result(TIMEOUT_S).offset for where, future in futures.items()}
 
     def committed_offsets(self, group: str, topic: str) -> dict[int, int]:
         """The committed offset of each partition; -1001 where the group committed none."""

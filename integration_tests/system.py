@@ -1,0 +1,153 @@
+"""A whole system under test: topics of its own, workers as processes, documents in, results out."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import orjson
+
+from integration_tests.broker import Kafka, Record, ToSend
+from schemas.document import Document
+from worker.clock import SystemClock
+
+CLF = (sys.executable, "-m", "worker")
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 40.0
+CLOCK = SystemClock()
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
+    """Look again and again until `condition` holds; fails with `what` when it does not in time."""
+    end = CLOCK.monotonic() + timeout_s
+    while not condition():
+        if CLOCK.monotonic() > end:
+            raise AssertionError(f"Not within {timeout_s:g} s: {what}")
+        CLOCK.sleep(0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Three topics and a group."""
+
+    kafka: Kafka
+    directory: Path
+    documents: str
+    classifications: str
+    dead_letters: str
+    group: str
+
+    def options(self) -> list[str]:
+        """The options that make a worker work on this system."""
+        return [
+            "--bootstrap-servers",
+            self.kafka.bootstrap_servers,
+            "--documents",
+            self.documents,
+            "--classifications",
+            self.classifications,
+            "--dead-letters",
+            self.dead_letters,
+            "--group",
+            self.group,
+        ]
+
+    def send(self, documents: Iterable[Document]) -> list[Document]:
+        """Send documents, keyed by url; returns them."""
+        sent = list(documents)
+        self.kafka.produce(self.documents, (ToSend(d.to_json(), d.url.encode()) for d in sent))
+        return sent
+
+    def settled(self) -> int:
+        """How many input records the group has committed, the first offset of a partition being 0."""
+        return sum(max(0, offset) for offset in self.kafka.committed_offsets(self.group, self.documents).values())
+
+    def await_settled(self, count: int, timeout_s: float = 60.0) -> None:
+        """Wait until the group has committed `count` input records."""
+        wait_until(lambda: self.settled() >= count, f"{count} records are settled", timeout_s)
+
+    def results(self) -> list[Record]:
+        """Every committed result, by partition and offset."""
+        return self.kafka.read(self.classifications)
+
+    def letters(self) -> list[Record]:
+        """Every committed dead letter."""
+        return self.kafka.read(self.dead_letters)
+
+    @contextmanager
+    def worker(self, *options: str, name: str = "worker") -> Iterator["WorkerProcess"]:
+        """A worker for the time of the block; it is killed at the end when it still runs."""
+        process = WorkerProcess([*CLF, "worker", *self.options(), *options], self.directory / name)
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class WorkerProcess:
+    """One `clf worker` process in a directory of its own."""
+
+    def __init__(self, command: list[str], directory: Path) -> None:
+        directory.mkdir(exist_ok=True)
+        self.directory = directory
+        self._log = directory / "log"
+        (directory / "service.json").unlink(missing_ok=True)
+        command = [*command, "--http-port", "0", "--log-format", "json"]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=directory, stderr=log, stdin=subprocess.DEVNULL)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """One answer of its HTTP port: status and body."""
+        address = orjson.loads((self.directory / "service.json").read_bytes())["services"]["clf-health"]
+        try:
+            with urlopen(f"http://{address}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metric(self, line_start: str) -> float:
+        """The sum of all samples whose line starts with `line_start`."""
+        lines = self.get("/metrics")[1].split("\n")
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(line_start))
+
+    def await_ready(self) -> None:
+        """Wait until it says that it may take traffic."""
+        wait_until(self._ready, f"the worker is ready; its log:\n{self.log()}")
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"The worker ended with {self.process.returncode}:\n{self.log()}")
+        return (self.directory / "service.json").exists() and self.get("/ready")[0] == 200
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """SIGKILL, when it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def log(self) -> str:
+        """Everything it logged."""
+        return self._log.read_text("utf-8", errors="replace")
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """Its log lines of one event."""
+        lines = (line for line in self.log().split("\n") if line.startswith("{"))
+        return [fields for fields in map(orjson.loads, lines) if fields["event"] == name]
+
+
+def numbered(documents: Iterable[Document], count: int, prefix: str = "https://site.example/") -> Iterator[Document]:
+    """`count` documents with distinct urls, made by going round `documents`."""
+    texts = list(documents)
+    for number in range(count):
+        document = texts[number % len(texts)]
+        yield Document(f"{prefix}{number}", document.title, document.text, document.lang)
