@@ -1,6 +1,9 @@
 """A Kafka container for the integration tests, where a Docker engine answers."""
 
+import gc
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,9 +28,16 @@ SETTINGS = {
 
 def container(image: str) -> KafkaContainer:
     """A container that is configured and not started; needs an engine (testcontainers connects at once)."""
+    name, _, tag = image.rpartition(":")
+    if "cp-" not in name or not re.match(r"([7-9]|\d\d+)\.", tag):
+        pytest.fail(
+            f"CLF_TEST_KAFKA_IMAGE is {image!r}; testcontainers runs Confluent's images (cp-kafka) with a version tag "
+            f"of at least 7.0.0, for example {DEFAULT_IMAGE}.",
+            pytrace=False,
+        )
     broker = KafkaContainer(image).with_kraft()
-    for name, value in SETTINGS.items():
-        broker.with_env(name, value)
+    for variable, value in SETTINGS.items():
+        broker.with_env(variable, value)
     return broker
 
 
@@ -46,6 +56,19 @@ def docker_broker() -> Iterator[str]:
 
 def require_engine() -> None:
     """Fail with a sentence when no Docker engine answers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the client leaves its socket open when nobody answers
+        problem = _engine_problem()
+        gc.collect()
+    if problem:
+        pytest.fail(
+            f"CLF_TEST_BROKER=docker, but no Docker engine answers: {problem}. Start one, or leave CLF_TEST_BROKER out "
+            "to run on the local broker.",
+            pytrace=False,
+        )
+
+
+def _engine_problem() -> str:
     try:
         client = docker.from_env(timeout=10)
         try:
@@ -53,8 +76,5 @@ def require_engine() -> None:
         finally:
             client.close()
     except DockerException as error:
-        pytest.fail(
-            f"CLF_TEST_BROKER=docker, but no Docker engine answers: {error}. Start one, or leave CLF_TEST_BROKER out "
-            "to run on the local broker.",
-            pytrace=False,
-        )
+        return str(error)
+    return ""

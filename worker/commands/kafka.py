@@ -13,6 +13,7 @@ import click
 
 from worker.clock import SystemClock
 from worker.kafka.local_broker import BrokerError, LocalBroker, RunningBroker, answers, delete_data, find_running
+from worker.kafka.local_jars import JarCache
 
 CANNOT_START = 3
 DEFAULT_DIRECTORY = Path(".clf/kafka")
@@ -62,6 +63,15 @@ def start(directory: Path, port: int, heap: int, *, foreground: bool) -> None:
     _report(f"is ready after {SystemClock().monotonic() - begun:.1f} s", running)
     if foreground:
         _stay(broker, running)
+
+
+@kafka.command()
+def fetch() -> None:
+    """Fetch the broker's jars now, so that a later start needs neither Maven nor a network."""
+    try:
+        click.echo(JarCache.default().ensure(_progress))
+    except BrokerError as error:
+        _fail(error)
 
 
 @kafka.command()
