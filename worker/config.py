@@ -68,9 +68,7 @@ class Group:
 
     group: str = option("clf", "Consumer group. All workers of one group share the documents among them.")
     group_protocol: GroupProtocol = option(
-        GroupProtocol.CLASSIC,
-        "Rebalance protocol: classic (cooperative) or consumer (KIP-848, Kafka 4).",
-        type=click.Choice(GroupProtocol),
+        GroupProtocol.CLASSIC, "Rebalance protocol: classic (cooperative) or consumer (KIP-848, Kafka 4)."
     )
     slot: str = option(
         "auto",
@@ -99,7 +97,6 @@ class Guarantee:
     delivery: Delivery = option(
         Delivery.EXACTLY_ONCE,
         "exactly-once publishes results and offsets in one transaction; at-least-once may repeat results.",
-        type=click.Choice(Delivery),
     )
     transaction_timeout: float = option(
         10.0,
@@ -113,12 +110,8 @@ class Guarantee:
 class Failures:
     """What happens to records that cannot be classified."""
 
-    on_decode_failure: OnFailure = option(
-        OnFailure.DEAD_LETTER, "What to do with a record that is no document.", type=click.Choice(OnFailure)
-    )
-    on_score_failure: OnFailure = option(
-        OnFailure.DEAD_LETTER, "What to do with a document the scorer fails on.", type=click.Choice(OnFailure)
-    )
+    on_decode_failure: OnFailure = option(OnFailure.DEAD_LETTER, "What to do with a record that is no document.")
+    on_score_failure: OnFailure = option(OnFailure.DEAD_LETTER, "What to do with a document the scorer fails on.")
     dead_letter_limit: float = option(
         0.5,
         "Stop (exit 4) when more than this share of the last records are dead letters; 1 never stops.",
@@ -162,9 +155,7 @@ class Logging:
     log_level: str = option(
         "info", "Least level that is logged.", type=click.Choice(["debug", "info", "warning", "error"])
     )
-    log_format: LogFormat = option(
-        LogFormat.AUTO, "JSON lines, or text; auto takes text on a terminal.", type=click.Choice(LogFormat)
-    )
+    log_format: LogFormat = option(LogFormat.AUTO, "JSON lines, or text; auto takes text on a terminal.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ environment variables are shown by `--help`.
 import re
 from collections.abc import Callable
 from dataclasses import field, fields
+from enum import StrEnum
 from functools import wraps
 from typing import Any, TypeVar, cast, get_type_hints
 
@@ -55,11 +56,23 @@ def options(*groups: type) -> Callable[[Function], Function]:
     return decorate
 
 
+class EnumChoice(click.Choice[str]):
+    """One of an enum's values, spelled as the value is; click itself would offer the names of the members."""
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__([member.value for member in enum])
+        self._enum = enum
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - as click's own
+        """The member of that value."""
+        return self._enum(super().convert(str(value), param, ctx))
+
+
 def _with_options(function: Callable[..., object], group: type) -> Callable[..., object]:
     hints = get_type_hints(group)
     for item in reversed(fields(group)):
         attributes = dict(item.metadata[_CLICK])
-        attributes.setdefault("type", hints[item.name])
+        attributes.setdefault("type", _parameter_type(hints[item.name]))
         flag = "--" + item.name.replace("_", "-")
         if hints[item.name] is bool:
             flag = f"{flag}/--no-{item.name.replace('_', '-')}"
@@ -75,6 +88,10 @@ def _with_options(function: Callable[..., object], group: type) -> Callable[...,
         )
         function = decorator(function)
     return function
+
+
+def _parameter_type(hint: Any) -> Any:  # noqa: ANN401 - annotations in, whatever click takes out
+    return EnumChoice(hint) if isinstance(hint, type) and issubclass(hint, StrEnum) else hint
 
 
 def _snake_case(name: str) -> str:
