@@ -7,13 +7,18 @@ import click
 
 from models.bundle import BundleError
 from models.store import StoreError
-from worker.config import Cluster
+from worker import logs
+from worker.config import Cluster, Logging
 from worker.kafka import settings as kafka_settings
+from worker.kafka.admin import Cluster as Admin
 from worker.kafka.admin import ClusterError
 from worker.kafka.bootstrap import bootstrap_servers
 from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode
 from worker.stream.errors import StreamError
+
+# librdkafka repeats a failed connection on standard error twenty times a second; our own message says it once.
+_QUIET = 2
 
 
 def client_settings(cluster: Cluster, scope: str) -> Settings:
@@ -22,14 +27,36 @@ def client_settings(cluster: Cluster, scope: str) -> Settings:
     Raises:
         SettingsError: no cluster is named, or the properties file cannot be used.
     """
-    return kafka_settings.common(
-        bootstrap_servers(cluster), kafka_settings.read_properties(cluster.kafka_config), scope
-    )
+    properties = kafka_settings.read_properties(cluster.kafka_config)
+    return {
+        "log_level": _QUIET,
+        **kafka_settings.common(bootstrap_servers(cluster), properties, scope),
+    }
+
+
+def partitions_of(cluster: Cluster, topic: str) -> int:
+    """How many partitions a topic has.
+
+    Raises:
+        ClusterError: no broker answers, or there is no such topic.
+        SettingsError: as `client_settings`.
+    """
+    found = Admin(client_settings(cluster, "admin")).partitions([topic])
+    if topic not in found:
+        raise ClusterError(
+            f"Topic {topic} does not exist. `clf topics create` creates the topics; --documents, --classifications and "
+            "--dead-letters name others."
+        )
+    return found[topic]
 
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Turn the errors a person can act on into one line and the documented exit code."""
+    """Turn the errors a person can act on into one line and the documented exit code.
+
+    Logs go to standard error, and only errors do: what a command has to say it says itself.
+    """
+    logs.configure(Logging(log_level="error"))
     try:
         yield
     except (ClusterError, SettingsError, StoreError, BundleError) as error:

@@ -5,6 +5,7 @@ import sys
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from worker.commands.cluster import clear_errors, client_settings
 from worker.config import Cluster, Topics
@@ -79,12 +80,15 @@ def _needed_bytes(source: TopicInfo) -> int:
 def _report(admin: Admin, topics: Topics) -> None:
     found = admin.topics(_names(topics))
     table = Table("topic", "partitions", MAX_BYTES, CLEANUP)
-    for name, info in found.items():
-        table.add_row(name, str(info.partitions), f"{info.max_message_bytes:,}", info.cleanup_policy)
-    Console().print(table)
+    for name in (name for name in _names(topics) if name in found):
+        info = found[name]
+        table.add_row(Text(name), str(info.partitions), f"{info.max_message_bytes:,}", info.cleanup_policy)
+    if found:
+        Console().print(table)
     wrong = problems(topics, found)
     for sentence in wrong:
         click.secho(sentence, fg="red", err=True)
     if wrong:
+        click.echo("`clf topics create` creates what is missing and raises the sizes.", err=True)
         sys.exit(ExitCode.CANNOT_START)
     click.echo("A worker can start with these topics.")

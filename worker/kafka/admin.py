@@ -65,7 +65,7 @@ class Cluster:
         Raises:
             ClusterError: no broker answers, or it refuses.
         """
-        found = self._partitions(names)
+        found = self.partitions(names)
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
         if not resources:
             return {}
@@ -80,7 +80,12 @@ class Cluster:
             )
         return infos
 
-    def _partitions(self, names: Collection[str]) -> dict[str, int]:
+    def partitions(self, names: Collection[str]) -> dict[str, int]:
+        """How many partitions those of `names` have that exist; asks for less rights than `topics`.
+
+        Raises:
+            ClusterError: no broker answers.
+        """
         try:
             metadata = self._client.list_topics(timeout=self._timeout)
         except KafkaException as error:
@@ -104,7 +109,7 @@ class Cluster:
     def _await_metadata(self, name: str) -> None:
         """Brokers learn of a new topic a moment after the controller accepted it."""
         deadline = Deadline(self._clock, self._timeout)
-        while not self._partitions([name]):
+        while not self.partitions([name]):
             if deadline.expired:
                 raise ClusterError(f"Topic {name} was created, but no broker knows it after {self._timeout:g} s.")
             self._clock.sleep(0.05)
@@ -139,14 +144,15 @@ class Cluster:
                 raise self._refused(f"deleting topic {name}", error) from error
 
     def _unreachable(self, error: KafkaException) -> ClusterError:
-        reason = self._last_error or error.args[0]
+        self._client.poll(0)  # delivers what the client knows better than "transport failure"
+        reason = (self._last_error or error.args[0]).str()
         return ClusterError(
             f"No Kafka broker answers at {self._servers}: {reason}. Start one with `clf kafka start`, or name yours "
             "with --bootstrap-servers (CLF_BOOTSTRAP_SERVERS) and its security settings with --kafka-config."
         )
 
     def _refused(self, doing: str, error: KafkaException) -> ClusterError:
-        return ClusterError(f"The broker refused while {doing}: {error.args[0]}.")
+        return ClusterError(f"The broker refused while {doing}: {error.args[0].str()}.")
 
 
 def problems(topics: Topics, found: Mapping[str, TopicInfo]) -> list[str]:

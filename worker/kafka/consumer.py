@@ -2,16 +2,18 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as ClientPartition
 
+from worker.clock import Clock, SystemClock
 from worker.kafka.errors import translate
 from worker.kafka.settings import Settings
-from worker.stream.errors import FatalError
+from worker.stream.deadline import Deadline
+from worker.stream.errors import FatalError, RetriableError
 from worker.stream.ports import RebalanceListener
 from worker.stream.records import Record, TopicPartition
 
@@ -21,6 +23,10 @@ OnLag = Callable[[Mapping[TopicPartition, int]], None]
 
 # After the first record of a poll, how long to gather those that are already on their way.
 _GATHER_SECONDS = 0.002
+
+# For one question about a partition, and for a read that gets no further.
+_ANSWER_SECONDS = 10
+_STALL_SECONDS = 30.0
 
 # librdkafka's serialised group metadata: this magic, then the generation as a native 32-bit integer.
 _METADATA_MAGIC = b"CGMDv2:"
@@ -115,40 +121,80 @@ class GroupSource:
             consumer.incremental_unassign(partitions)
 
 
-class TopicReader:
-    """Reads whole topics without a group, for `clf tail` and its like. It commits nothing and disturbs nobody."""
+class Bounds(NamedTuple):
+    """The records of one partition at one moment: offsets from `first` on, before `end`. Equal when there are none."""
 
-    def __init__(self, settings: Settings) -> None:
+    first: int
+    end: int
+
+
+class TopicReader:
+    """Reads topics without a group, for `clf tail` and its like. It commits nothing and disturbs nobody.
+
+    Only what was committed is read, and the end of a partition is where its oldest open transaction begins.
+    Every call raises one of the errors of `worker.stream.errors` when the cluster does not answer.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         """`settings` are those common to all clients."""
         own: Settings = {
             "group.id": "clf-reader",  # librdkafka demands one; nothing is ever committed to it
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "enable.partition.eof": False,
+            # Where retention removed the offset that was asked for, go on with what is left.
+            "auto.offset.reset": "earliest",
         }
-        self._consumer = Consumer({**settings, **own, "error_cb": log_client_error})
+        self._clock = clock or SystemClock()
+        try:
+            self._consumer = Consumer({**settings, **own, "error_cb": log_client_error})
+        except KafkaException as error:
+            raise FatalError(f"The Kafka settings are not accepted: {error.args[0].str()}") from error
+
+    def bounds(self, topic: str, partitions: int) -> dict[TopicPartition, Bounds]:
+        """What every partition of a topic holds at this moment."""
+        return {source: self._bounds(source) for source in (TopicPartition(topic, n) for n in range(partitions))}
+
+    def _bounds(self, source: TopicPartition) -> Bounds:
+        try:
+            found = self._consumer.get_watermark_offsets(ClientPartition(*source), timeout=_ANSWER_SECONDS)
+        except KafkaException as error:
+            raise translate(error.args[0], f"asking for the offsets of {source.topic}/{source.partition}") from error
+        if found is None:
+            raise RetriableError(f"No answer in {_ANSWER_SECONDS} s about {source.topic}/{source.partition}.")
+        return Bounds(*found)
+
+    def assign_at(self, starts: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions, each from the offset given."""
+        self._consumer.assign([ClientPartition(*source, offset) for source, offset in starts.items()])
 
     def assign(self, topic: str, partitions: int, *, from_beginning: bool) -> dict[TopicPartition, int]:
         """Start at the first record or behind the last. Returns the end offset of every partition at this moment."""
-        ends: dict[TopicPartition, int] = {}
-        starts: list[ClientPartition] = []
-        for number in range(partitions):
-            low, high = self._consumer.get_watermark_offsets(ClientPartition(topic, number), timeout=10)
-            ends[TopicPartition(topic, number)] = high if high > low else 0
-            starts.append(ClientPartition(topic, number, low if from_beginning else high))
-        self._consumer.assign(starts)
-        return ends
+        bounds = self.bounds(topic, partitions)
+        self.assign_at({source: found.first if from_beginning else found.end for source, found in bounds.items()})
+        return {source: found.end if found.end > found.first else 0 for source, found in bounds.items()}
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Up to `max_records` records; waits `timeout` seconds at most."""
         return to_records(self._consumer.consume(max_records, timeout))
 
     def read_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[Record]:
-        """Every record before the end offsets that `assign` returned."""
+        """Every record of the assigned partitions before these end offsets; 0 means that there is none.
+
+        Raises:
+            RetriableError: nothing came for half a minute although the ends are not reached.
+        """
         missing = {source for source, end in ends.items() if end > 0}
+        patience = Deadline(self._clock, _STALL_SECONDS)
+        positions: dict[TopicPartition, int] = {}
         while missing:
-            yield from self.poll(500, 0.2)
-            missing = {source for source in missing if self._position(source) < ends[source]}
+            yield from (record for record in self.poll(500, 0.2) if record.offset < ends[record.source])
+            before, positions = positions, {source: self._position(source) for source in missing}
+            missing = {source for source in missing if positions[source] < ends[source]}
+            if positions != before:
+                patience = Deadline(self._clock, _STALL_SECONDS)
+            elif patience.expired:
+                raise RetriableError(f"Nothing could be read for {_STALL_SECONDS:g} s. Is the cluster up?")
 
     def _position(self, source: TopicPartition) -> int:
         # The position passes transaction markers and aborted records too, which a record's own offset would not.

@@ -1,6 +1,7 @@
 """The publishing side: one transaction per batch, at-least-once as the option, and a plain sender for the tools."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -17,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 # How long one produce call waits for room in the client's queue before it looks at the failures again.
 _ROOM_SECONDS = 0.1
+
+# What a broker holds against one record, or against its neighbours in the same request.
+_REJECTIONS = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "_INVALID_DIFFERENT_RECORD"})
 
 
 class _Deliveries:
@@ -176,16 +180,39 @@ class AtLeastOncePublisher:
         self._deliveries.producer.purge(in_queue=True, in_flight=True, blocking=False)
 
 
+class Rejected(NamedTuple):
+    """A record the broker would not take, for a reason that concerns it alone."""
+
+    key: bytes | None
+    reason: str
+
+
 class Sender:
     """Publishes records for the tools: `clf send`, `clf dead-letters replay`."""
 
     def __init__(self, settings: Settings) -> None:
         """`settings` are those of a producer."""
-        self._deliveries = _Deliveries(settings)
+        self._deliveries = _ToolDeliveries(settings)
+        self._handed = 0
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """The records that were not taken and will not be."""
+        return self._deliveries.rejected
+
+    @property
+    def delivered(self) -> int:
+        """How many records the broker acknowledged so far."""
+        return self._handed - self._deliveries.failures - len(self._deliveries.producer)
 
     def send(self, outgoing: Iterable[Outgoing]) -> None:
-        """Hand records to the client; raises the first failed delivery."""
-        self._deliveries.send(outgoing)
+        """Hand records to the client; raises the first failed delivery, unless it concerns that record alone."""
+        self._deliveries.send(self._counted(outgoing))
+
+    def _counted(self, outgoing: Iterable[Outgoing]) -> Iterator[Outgoing]:
+        for record in outgoing:
+            yield record
+            self._handed += 1
 
     def finish(self, deadline: Deadline) -> None:
         """Wait for every delivery.
@@ -197,3 +224,25 @@ class Sender:
         self._deliveries.raise_failure()
         if left:
             raise AbortableError(f"{left} records were not acknowledged in time. Is the cluster up?")
+
+    def close(self) -> None:
+        """Drop what is queued, so that the client does not wait for it."""
+        self._deliveries.producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+
+class _ToolDeliveries(_Deliveries):
+    """Goes on after a record that the broker rejects on its own account."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.rejected: list[Rejected] = []
+        self.failures = 0
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            return
+        self.failures += 1
+        if error.name() in _REJECTIONS:
+            self.rejected.append(Rejected(message.key(), error.str()))
+        else:
+            super()._on_delivery(error, message)
