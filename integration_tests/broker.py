@@ -123,7 +123,8 @@ class Kafka:
         The next offset counts records of open transactions and markers too.
         """
         isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in self._partitions(topic)}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call] # the client annotates its class, not this method
+        wanted = {TopicPartition(topic, number): latest for number in self._partitions(topic)}
         admin = self.admin()
         futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=TIMEOUT_S)
         return {where.partition: future.result(TIMEOUT_S).offset for where, future in futures.items()}
@@ -183,7 +184,7 @@ def _read_to_end(consumer: Consumer, topic: str, timeout_s: float) -> Iterable[R
     trouble: KafkaError | None = None
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
     while unread:
-        for message in consumer.consume(500, timeout=0.5):
+        for message in consumer.consume(500, timeout=0.05):
             error = message.error()
             if error is None:
                 yield to_record(message)
