@@ -1,0 +1,117 @@
+"""Term counts once, TF-IDF weights as often as needed.
+
+Counting terms is most of the cost of training. The TF-IDF of any subset of the documents, for any n-gram range
+within the counted one, any minimal document frequency, with or without sublinear counts, follows from the counts
+exactly, so cross-validation never analyses a text twice.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.preprocessing import normalize
+
+from models.content import VectorizerConfig
+from training.errors import NoTermsError
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureParameters:
+    """How texts become vectors.
+
+    Attributes:
+        ngrams: longest run of words that is a term.
+        min_df: documents in which a term must occur.
+        sublinear_tf: take 1 + ln(count) for the count.
+    """
+
+    ngrams: int = 1
+    min_df: int = 1
+    sublinear_tf: bool = True
+
+    @property
+    def vectorizer(self) -> VectorizerConfig:
+        """The same for a bundle."""
+        return VectorizerConfig(ngram_range=(1, self.ngrams), sublinear_tf=self.sublinear_tf)
+
+
+@dataclass(frozen=True, slots=True)
+class TermCounts:
+    """How often each term occurs in each document.
+
+    Attributes:
+        matrix: float64 (documents, terms).
+        terms: in column order, which is sorted order.
+        words: int (terms,), of how many words each term consists.
+    """
+
+    matrix: csr_matrix
+    terms: tuple[str, ...]
+    words: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The terms that were chosen on some of the documents, and their inverse document frequencies.
+
+    Attributes:
+        columns: intp (chosen,), columns of the counts, ascending.
+        idf: float64 (chosen,): ln((1 + documents) / (1 + document frequency)) + 1, as scikit-learn does it.
+    """
+
+    columns: Rows
+    idf: NDArray[np.float64]
+
+
+def count_terms(texts: Sequence[str], ngrams: int, advance: Callable[[int], None]) -> TermCounts:
+    """Count all terms of up to `ngrams` words; `advance` is called with 1 per text.
+
+    Raises:
+        NoTermsError: there is not one term in all the texts.
+    """
+    vectorizer = CountVectorizer(ngram_range=(1, ngrams), dtype=np.float64)
+    try:
+        matrix = vectorizer.fit_transform(_watched(texts, advance))
+    except ValueError as error:
+        raise NoTermsError(
+            "No document holds a word of two or more letters, so there is nothing to learn from. "
+            "Languages without spaces between words need text that is cut into words."
+        ) from error
+    terms = tuple(vectorizer.get_feature_names_out())
+    words = np.array([1 + term.count(" ") for term in terms], dtype=np.intp)
+    return TermCounts(matrix.tocsr(), terms, words)
+
+
+def choose_terms(counts: TermCounts, rows: Rows, parameters: FeatureParameters) -> Vocabulary:
+    """The vocabulary that these documents alone would give.
+
+    Raises:
+        NoTermsError: no term is frequent enough.
+    """
+    frequencies = np.bincount(counts.matrix[rows].indices, minlength=len(counts.terms))
+    enough = (frequencies >= parameters.min_df) & (counts.words <= parameters.ngrams)
+    columns = np.flatnonzero(enough)
+    if not len(columns):
+        raise NoTermsError(f"No term occurs in {parameters.min_df} documents or more. Lower --min-df or add documents.")
+    idf = np.log((1 + len(rows)) / (1 + frequencies[columns])) + 1
+    return Vocabulary(columns, idf)
+
+
+def weigh(counts: TermCounts, rows: Rows, vocabulary: Vocabulary, parameters: FeatureParameters) -> csr_matrix:
+    """TF-IDF of those documents, float64 (rows, chosen terms), each row of Euclidean length one (or zero)."""
+    matrix = counts.matrix[rows][:, vocabulary.columns]
+    if parameters.sublinear_tf:
+        matrix.data = np.log(matrix.data) + 1
+    matrix.data *= vocabulary.idf[matrix.indices]
+    return normalize(matrix, copy=False)
+
+
+def _watched(texts: Sequence[str], advance: Callable[[int], None]) -> Iterator[str]:
+    for text in texts:
+        yield text
+        advance(1)

@@ -1,0 +1,123 @@
+"""The settings that are searched, and which of them come into question."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import product
+from typing import Any, TypeVar, cast
+
+from training.features import FeatureParameters
+from training.linear import ClassWeight, SvmParameters
+
+_QUICK_C = (0.3, 1.0, 3.0, 10.0)
+_FULL_C = (0.1, 0.3, 1.0, 3.0, 10.0)
+_MIN_DF = (1, 2, 3)
+_CLASS_WEIGHTS: tuple[ClassWeight | None, ...] = (None, "balanced")
+_DEFAULT_C = 1.0
+
+Value = TypeVar("Value")
+
+
+class SearchEffort(StrEnum):
+    """How many settings are tried."""
+
+    NONE = "none"
+    """One: the defaults and what was pinned."""
+    QUICK = "quick"
+    """A dozen: first the machines, then one feature after the other."""
+    FULL = "full"
+    """All 120 combinations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Everything that is searched."""
+
+    features: FeatureParameters
+    machine: SvmParameters
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values under the names of the command-line options."""
+        return {
+            "ngrams": self.features.ngrams,
+            "min_df": self.features.min_df,
+            "sublinear_tf": self.features.sublinear_tf,
+            "c": self.machine.c,
+            "class_weight": self.machine.class_weight,
+        }
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.as_json().items())
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What the user has fixed; None is left to the search.
+
+    Attributes:
+        class_weight: "none" fixes scikit-learn's None.
+    """
+
+    c: float | None = None
+    class_weight: str | None = None
+    ngrams: int | None = None
+    min_df: int | None = None
+    sublinear_tf: bool | None = None
+
+    @property
+    def start(self) -> Parameters:
+        """The defaults, with what is pinned: the only setting of a search that tries nothing."""
+        return Parameters(
+            FeatureParameters(
+                ngrams=_pinned(self.ngrams, (1,))[0],
+                min_df=_pinned(self.min_df, _MIN_DF)[0],
+                sublinear_tf=_pinned(self.sublinear_tf, (True,))[0],
+            ),
+            SvmParameters(c=_pinned(self.c, (_DEFAULT_C,))[0], class_weight=self.class_weights[0]),
+        )
+
+    @property
+    def class_weights(self) -> tuple[ClassWeight | None, ...]:
+        """The weights that come into question."""
+        if self.class_weight is None:
+            return _CLASS_WEIGHTS
+        return ("balanced",) if self.class_weight == "balanced" else (None,)
+
+    def machines(self) -> list[SvmParameters]:
+        """The machine settings of a quick search."""
+        return [SvmParameters(*pair) for pair in product(_pinned(self.c, _QUICK_C), self.class_weights)]
+
+    def feature_steps(self) -> list[tuple[str, tuple[int, ...]]]:
+        """The feature settings of a quick search: each step changes one and keeps what was best before."""
+        steps: list[tuple[str, object, tuple[int, ...]]] = [
+            ("min_df", self.min_df, (2, 3)),
+            ("sublinear_tf", self.sublinear_tf, (False,)),
+            ("ngrams", self.ngrams, (2,)),
+        ]
+        return [(name, values) for name, pinned, values in steps if pinned is None]
+
+    def everything(self) -> list[Parameters]:
+        """All combinations, for a full search, those of equal features together."""
+        features = product(
+            _pinned(self.ngrams, (1, 2)), _pinned(self.min_df, _MIN_DF), _pinned(self.sublinear_tf, (True, False))
+        )
+        machines = [SvmParameters(*pair) for pair in product(_pinned(self.c, _FULL_C), self.class_weights)]
+        return [Parameters(FeatureParameters(*each), machine) for each in features for machine in machines]
+
+    def settings(self, effort: SearchEffort) -> int:
+        """How many settings a search tries."""
+        if effort is SearchEffort.QUICK:
+            return len(self.machines()) + sum(len(values) for _, values in self.feature_steps())
+        return 1 if effort is SearchEffort.NONE else len(self.everything())
+
+    def max_ngrams(self, effort: SearchEffort) -> int:
+        """The longest n-gram that any setting needs counted."""
+        return self.start.features.ngrams if effort is SearchEffort.NONE else max(_pinned(self.ngrams, (1, 2)))
+
+
+def with_feature(parameters: Parameters, name: str, value: int) -> Parameters:
+    """The same with one feature setting changed."""
+    return replace(parameters, features=replace(parameters.features, **cast("dict[str, Any]", {name: value})))
+
+
+def _pinned(pinned: Value | None, otherwise: tuple[Value, ...]) -> tuple[Value, ...]:
+    return otherwise if pinned is None else (pinned,)
