@@ -16,6 +16,7 @@ FORMAT: Final = "clf-bundle"
 FORMAT_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
+MAX_NGRAM: Final = 100
 PIPELINE_NAME: Final = "pipeline.joblib"
 
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -179,28 +180,17 @@ def _read_files(fields: Fields) -> dict[str, FileEntry]:
 def _check_values(manifest: Manifest) -> None:
     """What the types do not say: names that fit a path, one number per class, usable n-grams."""
     k = len(manifest.classes)
+    low, high = manifest.vectorizer.ngram_range
     checks = (
-        (
-            is_language(manifest.lang),
-            f"lang {manifest.lang!r} is not a normalised language code such as 'en'",
-        ),
+        (is_language(manifest.lang), f"lang {manifest.lang!r} is not a normalised language code such as 'en'"),
         (is_safe_name(manifest.version), f"version {manifest.version!r} cannot be a directory name"),
-        (
-            k > 0 and len(set(manifest.classes)) == k,
-            "the classes must be distinct, and there must be one at least",
-        ),
+        (k > 0 and len(set(manifest.classes)) == k, "there must be one class at least, and no two of one name"),
         (all(map(_is_class_name, manifest.classes)), "a class name is empty or holds control characters"),
         (manifest.terms >= 1, "there must be one term at least"),
         (len(manifest.thresholds) == k, f"there must be {k} thresholds, one per class"),
         (len(manifest.calibration.slope) == k, f"there must be {k} calibration slopes, one per class"),
-        (
-            len(manifest.calibration.intercept) == k,
-            f"there must be {k} calibration intercepts, one per class",
-        ),
-        (
-            1 <= manifest.vectorizer.ngram_range[0] <= manifest.vectorizer.ngram_range[1],
-            "ngram_range must rise from 1",
-        ),
+        (len(manifest.calibration.intercept) == k, f"there must be {k} calibration intercepts, one per class"),
+        (1 <= low <= high <= MAX_NGRAM, f"ngram_range must rise from 1 or more to {MAX_NGRAM} or less"),
     )
     for good, sentence in checks:
         if not good:

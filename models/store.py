@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from models.bundle import BundleError, Manifest, read_manifest
+from models.durable import sync_name
 from models.manifest import MANIFEST_NAME, is_language, is_safe_name
 from models.model import Model, load_model
 
@@ -196,8 +197,4 @@ def _replace(path: Path, data: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_name(path)

@@ -18,6 +18,7 @@ import sklearn
 from numpy.typing import NDArray
 
 from models.content import BundleContent
+from models.durable import sync, sync_name
 from models.files import sha256_of
 from models.golden import GOLDEN_NAME, Golden
 from models.manifest import MANIFEST_NAME, PIPELINE_NAME, Manifest, encode_manifest
@@ -154,8 +155,8 @@ def _verify(directory: Path) -> None:
 def _publish(temporary: Path, directory: Path) -> None:
     """Everything to the disk, then the name: after a power cut the name stands for whole files or not at all."""
     for path in temporary.iterdir():
-        _sync(path)
-    _sync(temporary)
+        sync(path)
+    sync(temporary)
     _require_absent(directory)
     try:
         temporary.rename(directory)
@@ -163,15 +164,7 @@ def _publish(temporary: Path, directory: Path) -> None:
         if directory.exists():  # another process was quicker: rename does not replace a directory with files
             raise _exists_error(directory) from error
         raise
-    _sync(directory.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_name(directory)
 
 
 def _require_absent(directory: Path) -> None:

@@ -1,0 +1,166 @@
+"""Small trained models, bundles on disk, and the scorers that the contract suite runs on."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.svm import LinearSVC
+
+from models.bundle import BundleContent, Calibration, Fallback, VectorizerConfig, write_bundle
+from models.content import ScorerSource
+from models.manifest import MANIFEST_NAME, digest_of
+from models.reference import ReferenceScorer
+from models.scorer import Scorer
+
+ScorerFactory = Callable[[ScorerSource], Scorer]
+
+# Every implementation of `Scorer`, by the name it gives itself. One line here runs the whole suite on one more.
+SCORERS: dict[str, ScorerFactory] = {"reference": ReferenceScorer}
+
+CLASSES = ("culture", "health", "sport")
+SENTENCES = {
+    "culture": (
+        "The museum opened an exhibition of early paintings, and the painter's café was full.",
+        "The orchestra played two symphonies; the conductor bowed to the museum audience.",
+        "A new novel about painters and their paintings won the prize for fiction.",
+        "The theatre staged the play again, and the audience sang along with the orchestra.",
+    ),
+    "health": (
+        "Doctors at the clinic found that sleep helps patients to recover from surgery.",
+        "The clinic vaccinated patients; doctors and nurses worked through the night.",
+        "A study of patients shows that walking lowers blood pressure, doctors said.",
+        "Nurses at the hospital asked for more beds, because patients wait for hours.",
+    ),
+    "sport": (
+        "The striker scored twice and the team won the final match of the season.",
+        "The team lost the match after the goalkeeper was injured in the first half.",
+        "Runners finished the marathon in the rain; the winner broke the season record.",
+        "The coach praised the team, the striker and the goalkeeper after the match.",
+    ),
+}
+TEXTS = tuple(sentence for sentences in SENTENCES.values() for sentence in sentences)
+LABELS = tuple(name for name, sentences in SENTENCES.items() for _ in sentences)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """scikit-learn's own fitted pipeline, and what training would hand over of it."""
+
+    pipeline: Any
+    content: BundleContent
+
+
+Train = Callable[[VectorizerConfig], Trained]
+
+
+@cache
+def _train(config: VectorizerConfig) -> Trained:
+    vectorizer = TfidfVectorizer(
+        analyzer=config.analyzer,
+        ngram_range=config.ngram_range,
+        token_pattern=config.token_pattern,
+        lowercase=config.lowercase,
+        strip_accents=config.strip_accents,
+        stop_words=None if config.stop_words is None else list(config.stop_words),
+        sublinear_tf=config.sublinear_tf,
+        binary=config.binary,
+        norm=config.norm,
+        use_idf=config.use_idf,
+    )
+    targets = np.array([[label == name for name in CLASSES] for label in LABELS], dtype=np.int64)
+    pipeline = Pipeline(
+        [("tfidf", vectorizer), ("svm", OneVsRestClassifier(LinearSVC(random_state=7, max_iter=100_000)))]
+    )
+    pipeline.fit(list(TEXTS), targets)
+    estimators = pipeline["svm"].estimators_
+    weights = np.vstack([estimator.coef_ for estimator in estimators]).T
+    content = BundleContent(
+        lang="en",
+        classes=CLASSES,
+        vectorizer=config,
+        terms=vectorizer.get_feature_names_out().tolist(),
+        idf=vectorizer.idf_.astype(np.float32) if config.use_idf else None,
+        weights=np.ascontiguousarray(weights, dtype=np.float32),
+        intercept=np.array([estimator.intercept_[0] for estimator in estimators], dtype=np.float32),
+        calibration=Calibration(slope=(-2.5, -3.0, -3.5), intercept=(0.25, 0.0, -0.25)),
+        thresholds=(0.5, 0.45, 0.4),
+        fallback=Fallback.BEST,
+        golden_texts=TEXTS[::3],
+        training={"seed": 7, "documents": len(TEXTS)},
+        metrics={"micro_f1": 0.9375},
+    )
+    return Trained(pipeline, content)
+
+
+@pytest.fixture(scope="session")
+def train() -> Train:
+    """Train a model with the given vectorizer settings; repeated settings give the same object."""
+    return _train
+
+
+@pytest.fixture(scope="session")
+def content() -> BundleContent:
+    """What training hands over, of a model with unigrams and bigrams."""
+    return _train(VectorizerConfig(ngram_range=(1, 2))).content
+
+
+@pytest.fixture(scope="session", params=sorted(SCORERS))
+def build(request: pytest.FixtureRequest) -> ScorerFactory:
+    """The way to make a scorer; the tests that use it run once per implementation."""
+    return SCORERS[str(request.param)]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, content: BundleContent) -> Path:
+    """A sound bundle on disk, version "v1" of "en" in a store at `tmp_path / "store"`."""
+    directory = tmp_path / "store" / "en" / "v1"
+    write_bundle(directory, "v1", content)
+    return directory
+
+
+class Tamper:
+    """Changes a bundle and then corrects hashes, sizes and digest, so that only the change itself can be found."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def read(self) -> dict[str, Any]:
+        """The manifest as plain values."""
+        values: dict[str, Any] = json.loads((self.directory / MANIFEST_NAME).read_bytes())
+        return values
+
+    def write(self, values: Mapping[str, object]) -> None:
+        """Write a manifest with a correct digest."""
+        sealed = {**values, "digest": digest_of(values)}
+        (self.directory / MANIFEST_NAME).write_text(json.dumps(sealed), encoding="utf-8")
+
+    def set(self, **changes: object) -> None:
+        """Change fields of the manifest."""
+        self.write(self.read() | changes)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Change a file, and what the manifest says of it."""
+        (self.directory / name).write_bytes(data)
+        values = self.read()
+        values["files"][name] = {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
+        self.write(values)
+
+    def replace_array(self, name: str, array: object) -> None:
+        """Change an array file to anything numpy can save."""
+        np.save(self.directory / name, np.asarray(array), allow_pickle=True)
+        self.replace(name, (self.directory / name).read_bytes())
+
+
+@pytest.fixture
+def tamper(bundle: Path) -> Tamper:
+    """The means to damage `bundle` in one place."""
+    return Tamper(bundle)

@@ -1,0 +1,210 @@
+"""What every scorer must do. Runs once per implementation in `conftest.SCORERS`."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.bundle import Bundle, BundleContent, Calibration, VectorizerConfig
+from models.scorer import Scorer, Scores
+
+Build = Callable[[Any], Scorer]
+
+TOLERANCE = 1e-5
+STOP_WORDS = ("the", "and", "of", "a", "to", "in")
+VARIANTS = {
+    "unigrams": VectorizerConfig(),
+    "bigrams": VectorizerConfig(ngram_range=(1, 2)),
+    "only bigrams": VectorizerConfig(ngram_range=(2, 2)),
+    "trigrams": VectorizerConfig(ngram_range=(1, 3)),
+    "char": VectorizerConfig(analyzer="char", ngram_range=(2, 4)),
+    "char_wb": VectorizerConfig(analyzer="char_wb", ngram_range=(2, 5)),
+    "sublinear": VectorizerConfig(ngram_range=(1, 2), sublinear_tf=True),
+    "binary": VectorizerConfig(binary=True),
+    "l1": VectorizerConfig(norm="l1"),
+    "no norm": VectorizerConfig(norm=None, sublinear_tf=True),
+    "no idf": VectorizerConfig(use_idf=False),
+    "stop words": VectorizerConfig(ngram_range=(1, 2), stop_words=STOP_WORDS),
+    "stop words the tokenizer splits": VectorizerConfig(stop_words=("don't", "the")),
+    "accents to ascii": VectorizerConfig(strip_accents="ascii"),
+    "accents by unicode": VectorizerConfig(strip_accents="unicode"),
+    "case kept": VectorizerConfig(lowercase=False),
+    "one-letter words": VectorizerConfig(token_pattern=r"(?u)\b\w+\b"),  # noqa: S106 - an expression for words
+    "captured group": VectorizerConfig(token_pattern=r"(?u)\b(\w\w+)(?:'s)?\b"),  # noqa: S106 - as above
+}
+# Words of the small corpus among anything else that Unicode has.
+TEXT = st.lists(
+    st.sampled_from(["museum", "The", "team", "clinic", "café", "won the", "doctors", "'s", "\n"])
+    | st.text(max_size=8),
+    max_size=40,
+).map(" ".join)
+
+
+@pytest.fixture(params=sorted(VARIANTS))
+def config(request: pytest.FixtureRequest) -> VectorizerConfig:
+    """Each vectorizer setting in turn."""
+    return VARIANTS[str(request.param)]
+
+
+@pytest.fixture(scope="module")
+def scorer(build: Build, content: BundleContent) -> Scorer:
+    """A scorer with unigrams and bigrams."""
+    return build(content)
+
+
+def _same(left: Scores, right: Scores) -> bool:
+    return all(
+        np.array_equal(getattr(left, name), getattr(right, name)) for name in ("decisions", "probabilities", "known")
+    )
+
+
+def _rows(scores: list[Scores]) -> Scores:
+    stacked = (np.concatenate([getattr(s, n) for s in scores]) for n in ("decisions", "probabilities", "known"))
+    return Scores(*stacked)
+
+
+def test_names_itself_and_its_classes(scorer: Scorer, content: BundleContent) -> None:
+    """A scorer says which implementation it is and gives the classes in column order."""
+    assert scorer.name in {"reference", "native"}
+    assert scorer.classes == content.classes
+
+
+def test_shapes_and_types(scorer: Scorer, content: BundleContent) -> None:
+    """Both arrays are float32, C-contiguous, one row per text and one column per class."""
+    scores = scorer.score(list(content.golden_texts))
+    shape = (len(content.golden_texts), len(content.classes))
+    for array in (scores.decisions, scores.probabilities):
+        assert array.shape == shape
+        assert array.dtype == np.float32
+        assert array.flags.c_contiguous
+    assert scores.known.shape == shape[:1]
+    assert scores.known.dtype == np.bool_
+
+
+def test_no_texts(scorer: Scorer, content: BundleContent) -> None:
+    """An empty batch gives empty arrays that still have a column per class."""
+    scores = scorer.score([])
+    assert scores.decisions.shape == scores.probabilities.shape == (0, len(content.classes))
+    assert scores.known.shape == (0,)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t", "xyzzy plugh", "...", "\x00", "\ud800"])
+def test_text_without_a_known_term(scorer: Scorer, content: BundleContent, text: str) -> None:
+    """Such a text is not known, and its decisions are the intercepts."""
+    scores = scorer.score([text, "The museum opened."])
+    assert scores.known.tolist() == [False, True]
+    assert scores.decisions[0].tolist() == content.intercept.tolist()
+
+
+def test_like_scikit_learn(build: Build, train: Callable[..., Any], config: VectorizerConfig) -> None:
+    """Decisions are those of scikit-learn's own fitted pipeline, for each vectorizer setting."""
+    trained = train(config)
+    texts = [*trained.content.golden_texts, "A TEAM of painters: café, museum museum MUSEUM!", "", "a b c"]
+    expected = trained.pipeline.decision_function(texts)
+    assert np.abs(build(trained.content).score(texts).decisions - expected).max() < TOLERANCE
+
+
+@given(texts=st.lists(TEXT, min_size=1, max_size=5))
+def test_like_scikit_learn_on_any_text(build: Build, train: Callable[..., Any], texts: list[str]) -> None:
+    """Whatever the text, decisions are scikit-learn's and exactly the texts with a known term are known."""
+    trained = train(VARIANTS["bigrams"])
+    scores = build(trained.content).score(texts)
+    assert np.abs(scores.decisions - trained.pipeline.decision_function(texts)).max() < TOLERANCE
+    assert scores.known.tolist() == (trained.pipeline["tfidf"].transform(texts).getnnz(axis=1) > 0).tolist()
+
+
+@given(texts=st.lists(TEXT, min_size=1, max_size=8))
+def test_batch_like_one_by_one(scorer: Scorer, texts: list[str]) -> None:
+    """The same bits come out for a text alone and in a batch."""
+    assert _same(scorer.score(texts), _rows([scorer.score([text]) for text in texts]))
+
+
+def test_probabilities_follow_platt(scorer: Scorer, content: BundleContent) -> None:
+    """Each column is put through its own sigmoid."""
+    scores = scorer.score(list(content.golden_texts))
+    slope, intercept = np.array(content.calibration.slope), np.array(content.calibration.intercept)
+    expected = 1 / (1 + np.exp(slope * scores.decisions.astype(np.float64) + intercept))
+    assert np.abs(scores.probabilities - expected).max() < 1e-6
+
+
+def test_extreme_calibration_stays_in_range(build: Build, content: BundleContent) -> None:
+    """A sigmoid as steep as a step gives 0 and 1, no overflow and no NaN."""
+    steep = replace(content, calibration=Calibration(slope=(-1e9, 1e9, 0.0), intercept=(0.0, 0.0, 1e9)))
+    probabilities = build(steep).score(list(content.golden_texts)).probabilities
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    assert probabilities[:, 2].max() == 0.0
+
+
+def test_one_class(build: Build, content: BundleContent) -> None:
+    """A model may have a single class."""
+    single = replace(
+        content,
+        classes=content.classes[:1],
+        weights=np.ascontiguousarray(content.weights[:, :1]),
+        intercept=content.intercept[:1],
+        calibration=Calibration(content.calibration.slope[:1], content.calibration.intercept[:1]),
+    )
+    texts = list(content.golden_texts)
+    assert np.array_equal(build(single).score(texts).decisions, build(content).score(texts).decisions[:, :1])
+
+
+def test_two_classes_have_two_columns(build: Build, content: BundleContent) -> None:
+    """With two classes there are two columns of their own, not one and its negative."""
+    pair = replace(
+        content,
+        classes=content.classes[:2],
+        weights=np.ascontiguousarray(content.weights[:, :2]),
+        intercept=content.intercept[:2],
+        calibration=Calibration(content.calibration.slope[:2], content.calibration.intercept[:2]),
+    )
+    decisions = build(pair).score(list(content.golden_texts)).decisions
+    assert decisions.shape[1] == 2
+    assert not np.allclose(decisions[:, 0], -decisions[:, 1])
+
+
+def test_many_threads(scorer: Scorer, content: BundleContent) -> None:
+    """Eight threads on one scorer get what one thread gets."""
+    batches = [[text] * size for size in (1, 2, 7) for text in content.golden_texts] * 20
+    expected = [scorer.score(batch) for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(scorer.score, batches))
+    assert all(map(_same, expected, found))
+
+
+@pytest.mark.parametrize("texts", ["one text", [b"bytes"], ["good", None], [3]])
+def test_refuses_what_is_not_a_sequence_of_texts(scorer: Scorer, texts: Any) -> None:  # noqa: ANN401 - wrong on purpose
+    """One text instead of a list, or a value that is no text, is a mistake of the caller and said so."""
+    with pytest.raises(TypeError, match="score"):
+        scorer.score(texts)
+
+
+def test_works_on_mapped_arrays(build: Build, content: BundleContent, bundle: Path) -> None:
+    """A scorer over an opened bundle gives the same bits as over the values in memory."""
+    texts = list(content.golden_texts)
+    assert _same(build(Bundle.open(bundle)).score(texts), build(content).score(texts))
+
+
+def test_long_text(scorer: Scorer) -> None:
+    """A text of a million characters is scored as scikit-learn scores it: its length cancels out."""
+    long, longer = "museum team " * 45_000, "museum team " * 90_000
+    scores = scorer.score([long, longer])
+    assert scores.known.all()
+    assert np.abs(scores.decisions[0] - scores.decisions[1]).max() < TOLERANCE
+
+
+def test_single_document_is_fast(scorer: Scorer, content: BundleContent) -> None:
+    """A document of 3,000 characters takes well under 2 ms alone (best of 50, so that a busy machine is no failure)."""
+    text = (" ".join(content.golden_texts) * 20)[:3000]
+    durations = []
+    for _ in range(50):
+        start = time.perf_counter()
+        scorer.score([text])
+        durations.append(time.perf_counter() - start)
+    assert min(durations) < 0.002
