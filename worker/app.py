@@ -1,7 +1,6 @@
 """The composition root of `clf worker`: builds every part, runs the loop, and takes it all down in order."""
 
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,7 +9,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from models.bundle import BundleError
-from models.model import Model
 from models.store import Store, StoreError
 from schemas.dead_letter import Stage
 from worker import logs
@@ -27,6 +25,7 @@ from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.serve.http import HttpServer, routes
 from worker.serve.metrics import Metrics
 from worker.serve.service_file import write_service_file
+from worker.serving_models import load_models
 from worker.slot import Slot, SlotError
 from worker.stream.batch import BatchLimits
 from worker.stream.breaker import Breaker
@@ -40,7 +39,6 @@ from worker.stream.processor import Destination, Processor
 log = structlog.get_logger(__name__)
 
 _START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
-_WARM_UP = "The first call after a start reads the model from disk; better now than on a document."
 
 
 class CannotStartError(Exception):
@@ -230,16 +228,3 @@ class _Worker:
         running.publisher.close()
         self._lifecycle.move(State.STOPPED)
         log.info("stopped")
-
-
-def load_models(store: Store) -> Mapping[str, Model]:
-    """The active model of every language, verified and warmed.
-
-    Raises:
-        StoreError, BundleError: one is damaged, or there is none at all.
-    """
-    models = store.load_active()
-    for model in models.values():
-        model.predict([_WARM_UP])
-    log.info("models_loaded", models={model.lang: model.version for model in models.values()})
-    return models
