@@ -111,7 +111,9 @@ class Kafka:
             timeout_s: for the whole read.
         """
         isolation = "read_committed" if committed else "read_uncommitted"
-        consumer = self.consumer("clf-test-reader", isolation_level=isolation, enable_partition_eof=True)
+        # The end of a partition is reported by a fetch that waited in vain: let it not wait long.
+        speed = {"fetch_wait_max_ms": 20, "enable_partition_eof": True}
+        consumer = self.consumer("clf-test-reader", isolation_level=isolation, **speed)
         try:
             return sorted(_read_to_end(consumer, topic, timeout_s), key=lambda r: (r.partition, r.offset))
         finally:

@@ -288,6 +288,19 @@ def test_command_without_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert result.stderr.startswith("Error: The local broker needs Java 17")
 
 
+def test_command_fetches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Fetch tells where the jars are, and exits 3 when there are none to be had."""
+    monkeypatch.setattr(JarCache, "ensure", lambda *_: tmp_path)
+    assert CliRunner().invoke(kafka, ["fetch"]).stdout == f"{tmp_path}\n"
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("MAVEN_HOME", raising=False)
+    result = CliRunner().invoke(kafka, ["fetch"])
+    assert result.exit_code == 3
+    assert "there is no `mvn`" in result.stderr
+
+
 def test_command_shows_the_running_broker(broker: LocalBroker, tmp_path: Path) -> None:
     """Start and status of a running broker name the same address, and how to stop that one."""
     running = broker.start(tmp_path / "b")
