@@ -18,6 +18,8 @@ from training.parameters import Parameters, Pins, SearchEffort, with_feature
 from training.scores import micro_f1
 from training.thresholds import Candidate, ThresholdRule, assign_labels, set_thresholds
 
+_NGRAM_GAIN = 0.003
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -25,12 +27,12 @@ class Trial:
 
     Attributes:
         micro_f1: mean over the deals.
-        decisions: cross-validated on the first deal, float64 (documents, classes).
+        decisions: cross-validated, float64 (documents, classes), one array per deal.
     """
 
     parameters: Parameters
     micro_f1: float
-    decisions: NDArray[np.float64]
+    decisions: tuple[NDArray[np.float64], ...]
 
 
 @dataclass(slots=True)
@@ -92,11 +94,11 @@ class Search:
         ]
         for machine, decisions in zip(machines, zip(*by_deal, strict=True), strict=True):
             score = float(np.mean([self._score(each) for each in decisions]))
-            self._remember(Trial(Parameters(features, machine), score, decisions[0]))
+            self._remember(Trial(Parameters(features, machine), score, decisions))
 
     def _remember(self, trial: Trial) -> None:
         self.tried.append((trial.parameters, trial.micro_f1))
-        if self._best is None or trial.micro_f1 > self._best.micro_f1:
+        if self._best is None or trial.micro_f1 > self._best.micro_f1 + _needed_gain(self._best, trial):
             self._best = trial
 
     def _score(self, decisions: NDArray[np.float64]) -> float:
@@ -105,3 +107,8 @@ class Search:
         way = Candidate(rule, Fallback.BEST if self.single_label else Fallback.NONE)
         thresholds = set_thresholds(way, calibrated, self.targets)
         return micro_f1(self.targets, assign_labels(calibrated, thresholds, way.fallback))
+
+
+def _needed_gain(best: Trial, trial: Trial) -> float:
+    """Longer terms make a model many times larger and slower, so they must be worth it."""
+    return _NGRAM_GAIN if trial.parameters.features.ngrams > best.parameters.features.ngrams else 0.0

@@ -24,8 +24,8 @@ from training.scores import Flags, micro_f1
 Probabilities = NDArray[np.float64]
 SHARED_GRID = np.round(np.arange(0.10, 0.91, 0.01), 2)
 FBR_LIMITS = (0.1, 0.3, 0.5)
-MIN_GAIN = 0.002
-"""What a less simple way must add to micro-F1 to be chosen."""
+MIN_GAIN = 0.005
+"""What a less simple way must add to micro-F1 to be chosen; on a thousand documents, less is chance."""
 ONLY_BEST = 1.0
 """No probability but 1 itself reaches it, so that the fallback alone decides."""
 
@@ -61,7 +61,7 @@ class ChosenThresholds:
         thresholds: float64 (classes,).
         candidate: which way won.
         micro_f1: what it reached where thresholds were set on some folds and tried on another.
-        predicted: bool (documents, classes), the label sets of those trials.
+        predicted: bool (documents, classes), the label sets of those trials on the first deal.
     """
 
     thresholds: NDArray[np.float64]
@@ -92,23 +92,23 @@ def candidates(
 
 
 def choose_thresholds(
-    probabilities: Probabilities, truth: Flags, folds: Folds, ways: Sequence[Candidate]
+    probabilities: Sequence[Probabilities], truth: Flags, deals: Sequence[Folds], ways: Sequence[Candidate]
 ) -> ChosenThresholds:
     """Try each way across folds, and set thresholds the best way on everything; a later one must win by `MIN_GAIN`.
 
     Args:
-        probabilities: cross-validated, (documents, classes).
+        probabilities: cross-validated, (documents, classes), one array per deal.
         truth: bool of the same shape.
-        folds: fold of each document.
-        ways: one or more.
+        deals: fold of each document, one array per deal.
+        ways: one or more, simplest first.
     """
-    tried = [_try(way, probabilities, truth, folds) for way in ways]
-    reached = [micro_f1(truth, predicted) for predicted in tried]
+    tried = [[_try(way, *pair, truth) for pair in zip(probabilities, deals, strict=True)] for way in ways]
+    reached = [sum(micro_f1(truth, predicted) for predicted in each) / len(deals) for each in tried]
     best = 0
     for number, score in enumerate(reached):
         best = number if score >= reached[best] + MIN_GAIN else best
-    thresholds = set_thresholds(ways[best], probabilities, truth)
-    return ChosenThresholds(thresholds, ways[best], reached[best], tried[best])
+    thresholds = set_thresholds(ways[best], probabilities[0], truth)
+    return ChosenThresholds(thresholds, ways[best], reached[best], tried[best][0])
 
 
 def set_thresholds(way: Candidate, probabilities: Probabilities, truth: Flags) -> NDArray[np.float64]:
@@ -151,7 +151,7 @@ def _scut(scores: NDArray[np.float64], truth: Flags, fbr: float) -> float:
     return float((ranked[best] + ranked[best + 1]) / 2)
 
 
-def _try(way: Candidate, probabilities: Probabilities, truth: Flags, folds: Folds) -> Flags:
+def _try(way: Candidate, probabilities: Probabilities, folds: Folds, truth: Flags) -> Flags:
     predicted = np.zeros(truth.shape, dtype=bool)
     for fold in np.unique(folds):
         here = folds == fold

@@ -89,7 +89,7 @@ def train_model(corpus: Corpus, language: str, settings: TrainingSettings, progr
     parameters, decisions = search.best.parameters, search.best.decisions
     ways = candidates(single_label=corpus.single_label, rule=settings.rule, fallback=settings.fallback)
     with progress.stage("Setting thresholds", 1):
-        decided = decide_labels(decisions, targets, deals[0], ways)
+        decided = decide_labels(decisions, targets, deals, ways)
     with progress.stage("Training on all documents", 1):
         fitted = _fit(counts, targets, parameters, settings.seed)
     return TrainedModel(

@@ -56,11 +56,23 @@ class Decided:
     reached: CrossValidation
 
 
-def decide_labels(decisions: NDArray[np.float64], targets: Targets, folds: Folds, ways: Sequence[Candidate]) -> Decided:
-    """Calibrate cross-validated decisions, (documents, classes), and set thresholds on them."""
-    calibrated = fit_calibration(decisions, targets)
-    scores = probabilities(decisions, calibrated.calibration)
-    chosen = choose_thresholds(scores, targets, folds, ways)
+def decide_labels(
+    decisions: Sequence[NDArray[np.float64]], targets: Targets, deals: Sequence[Folds], ways: Sequence[Candidate]
+) -> Decided:
+    """Calibrate cross-validated decisions and set thresholds on them.
+
+    Both are done on the first deal; the others have a say in how thresholds are set.
+
+    Args:
+        decisions: (documents, classes), one array per deal.
+        targets: bool, of the same shape.
+        deals: the fold of each document, one array per deal.
+        ways: how thresholds may be set.
+    """
+    fitted = [fit_calibration(each, targets) for each in decisions]
+    by_deal = [probabilities(each, fit.calibration) for each, fit in zip(decisions, fitted, strict=True)]
+    chosen = choose_thresholds(by_deal, targets, deals, ways)
+    calibrated, scores = fitted[0], by_deal[0]
     reached = CrossValidation(
         micro_f1=micro_f1(targets, chosen.predicted),
         macro_f1=macro_f1(targets, chosen.predicted),
