@@ -84,7 +84,7 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """
     try:
         found_shape, fortran, found_dtype, start = _read_header(path)
-    except (ValueError, OSError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+    except Exception as error:  # numpy parses the header as Python source, so nearly anything may come out
         raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} is not a .npy array: {error}. {_AGAIN}") from error
     if found_dtype != np.dtype(dtype) or fortran:
         _invalid(path, f"must hold {dtype} in C order, but it holds {found_dtype}{' in Fortran order' * fortran}")

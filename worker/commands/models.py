@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.bundle import Manifest
+from models.manifest import MANIFEST_NAME
 from models.store import DEFAULT_STORE, STORE_VARIABLE, Store, StoreError
 from schemas.language import UNDETERMINED, normalise_language
 from worker.lifecycle import ExitCode
@@ -99,7 +100,8 @@ def show(lang: str, version: str | None, store: Store, *, as_json: bool) -> None
         manifest = store.manifest(lang, chosen)
         entry = Entry(lang, chosen, store.active(lang) == chosen, manifest, None)
     if as_json:
-        _print_json({"active": entry.active, **asdict(manifest)})
+        data = (store.path(lang, chosen) / MANIFEST_NAME).read_bytes()
+        _print_json({"active": entry.active, **json.loads(data)})
     else:
         _print(_details(entry, manifest))
         _print(_classes(manifest))
