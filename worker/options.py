@@ -80,7 +80,7 @@ def _with_options(function: Callable[..., object], group: type) -> Callable[...,
         decorator = click.option(
             flag,
             item.name,
-            default=item.default,
+            default=str(item.default) if isinstance(item.default, StrEnum) else item.default,
             envvar="CLF_" + item.name.upper(),
             show_envvar=True,
             show_default=item.default not in (None, ""),

@@ -34,7 +34,7 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     http: Http,
     logging: Logging,
 ) -> None:
-    r"""Classify documents as they arrive, until SIGTERM or Ctrl-C.
+    """Classify documents as they arrive, until SIGTERM or Ctrl-C.
 
     Reads the documents topic as one member of a consumer group, and publishes one result or one dead letter per
     document. Start more workers with the same --group for more throughput, up to one per partition.
@@ -42,6 +42,6 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     \b
     Exit codes: 0 stopped as asked   2 wrong usage   3 cannot start, see the message
                 4 fatal: start it again, it goes on where it was
-    """
+    """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
     config = WorkerConfig(cluster, topics, group, batching, guarantee, failures, scoring, http, logging)
     ctx.exit(run_worker(config))

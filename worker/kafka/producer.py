@@ -118,6 +118,9 @@ class TransactionalPublisher:
         except RetriableError as error:
             raise FatalError(f"The outcome of a transaction is unknown: {error}") from error
 
+    def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Nothing: the offsets went with the transaction."""
+
     def abort(self, deadline: Deadline) -> None:
         """Abort the transaction."""
         _retrying(self._producer.abort_transaction, deadline, "aborting the transaction")
@@ -144,31 +147,31 @@ class AtLeastOncePublisher:
         self._deliveries.send(outgoing)
 
     def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
-        """Wait for every delivery, then commit the offsets."""
-        del membership  # the consumer proves its own
+        """Wait for every delivery."""
+        del offsets, membership
         undelivered = self._deliveries.producer.flush(deadline.remaining())
         self._deliveries.raise_failure()
         if undelivered:
             raise FatalError(f"{undelivered} results were not delivered in time; their outcome is unknown.")
-        positions = [ClientPartition(source.topic, source.partition, offset) for source, offset in offsets.items()]
-        self._commit_offsets(positions, deadline)
 
-    def _commit_offsets(self, positions: list[ClientPartition], deadline: Deadline) -> None:
-        while True:
-            try:
-                committed = self._consumer.commit(offsets=positions, asynchronous=False)
-                errors = [position.error for position in committed if position.error is not None]
-            except KafkaException as error:
-                errors = [error.args[0]]
-            if not errors:
-                return
-            mapped = translate(errors[0], "committing offsets")
-            if errors[0].name() not in REJOINING and not isinstance(mapped, RetriableError):
-                raise mapped
-            if deadline.expired:
-                # The results are out: running the batch again would only double them. The next commit covers this one.
-                log.warning("offset_commit_refused", reason=str(mapped))
-                return
+    def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the offsets, on the polling thread: the client lets one thread at a time into a consumer.
+
+        A refusal because the group is being rebalanced is no failure. The results are out, running the batch again
+        would only double them, and the next commit of these partitions, here or by their next owner, covers this one.
+        """
+        positions = [ClientPartition(source.topic, source.partition, offset) for source, offset in offsets.items()]
+        try:
+            committed = self._consumer.commit(offsets=positions, asynchronous=False)
+            errors = [position.error for position in committed if position.error is not None]
+        except KafkaException as error:
+            errors = [error.args[0]]
+        if not errors:
+            return
+        mapped = translate(errors[0], "committing offsets")
+        if errors[0].name() not in REJOINING and not isinstance(mapped, RetriableError):
+            raise mapped
+        log.warning("offset_commit_refused", reason=str(mapped))
 
     def abort(self, deadline: Deadline) -> None:
         """Drop what was not sent yet; what was sent stays, and will be repeated."""

@@ -51,6 +51,10 @@ class Checkpoint:
         finally:
             self._cancelled.clear()
 
+    def acknowledge(self, outcome: Outcome) -> None:
+        """4: the one step that belongs to the polling thread; see `Publisher.acknowledge`."""
+        self._publisher.acknowledge(outcome.offsets)
+
     def _send(self, outcome: Outcome) -> None:
         started = self._clock.monotonic()
         for part in outcome.parts.values():

@@ -124,6 +124,7 @@ class StreamLoop:
         except AbortableError as error:
             self._run_again(outcome, error)
         else:
+            self._checkpoint.acknowledge(outcome)
             self._attempts = 0
             self._observer.committed(outcome, self._clock.time() * 1000)
 

@@ -58,8 +58,8 @@ class Source(Protocol):
 class Publisher(Protocol):
     """Where results go: publishes a batch and commits its offsets, as far as it can in one step.
 
-    Calls are made in the order begin, send, commit; abort may follow any of them.
-    Every call raises one of the errors of `worker.stream.errors`.
+    Calls are made in the order begin, send, commit; abort may follow any of them. These run on the committing thread,
+    and only `acknowledge`, which comes last, on the polling one. Every call raises one of the errors of `worker.stream.errors`.
     """
 
     def begin(self) -> None:
@@ -69,7 +69,10 @@ class Publisher(Protocol):
         """Hand records to the client; the first failed delivery is raised here or by `commit`."""
 
     def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
-        """Wait for the deliveries and make them and the offsets permanent."""
+        """Wait for the deliveries and make them permanent, and the offsets with them where that is one step."""
+
+    def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """On the polling thread, after `commit`: commit the offsets if that is a step of its own."""
 
     def abort(self, deadline: Deadline) -> None:
         """Undo what `send` handed over, as far as the broker can."""
