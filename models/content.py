@@ -107,7 +107,7 @@ class BundleContent:
         training: how the model came to be (data digest, counts, seed, parameters), JSON values
             only. It counts for the digest: leave durations and paths out of it.
         metrics: what it reached, JSON values only; counts for the digest too. `clf models list`
-            shows the number "micro_f1".
+            shows "micro_f1" of the object "cross_validation", or else of the whole.
     """
 
     lang: str

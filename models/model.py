@@ -69,7 +69,7 @@ class Model:
         scores = self.scorer.score(texts)
         reached = scores.probabilities >= np.asarray(self.thresholds, dtype=np.float32)
         rounded = np.round(scores.probabilities.astype(np.float64), PROBABILITY_DECIMALS)
-        ranking = np.argsort(-rounded, axis=1, kind="stable")
+        ranking = np.argsort(-scores.probabilities, axis=1, kind="stable")
         rows = zip(scores.known.tolist(), rounded.tolist(), reached.tolist(), ranking.tolist(), strict=True)
         return [self._decide(*row) if known else _UNKNOWN for known, *row in rows]
 

@@ -46,8 +46,8 @@ def test_most_probable_first() -> None:
 
 
 def test_equal_probabilities_stay_in_class_order() -> None:
-    """Classes that are equal in six decimals keep the order of the model, so that results can be reproduced."""
-    (prediction,) = _model((0.30000001, 0.3, 0.3000002)).predict(["text"])
+    """Equally probable classes keep the order of the model, so that results can be reproduced."""
+    (prediction,) = _model((0.3, 0.3, 0.3)).predict(["text"])
     assert [name for name, _ in prediction.classes] == ["a", "b", "c"]
 
 
@@ -76,6 +76,13 @@ def test_fallback(fallback: Fallback, expected: tuple[str, ...]) -> None:
     """Without a class above its threshold there is no label, or the best one, as training decided."""
     (prediction,) = _model((0.1, 0.4, 0.2), fallback=fallback).predict(["text"])
     assert prediction.labels == expected
+
+
+def test_order_is_decided_before_rounding() -> None:
+    """The best of classes that all print as 0.0 is still the best."""
+    (prediction,) = _model((1e-9, 3e-9, 2e-9), fallback=Fallback.BEST).predict(["text"])
+    assert prediction.labels == ("b",)
+    assert prediction.classes == (("b", 0.0), ("c", 0.0), ("a", 0.0))
 
 
 def test_fallback_adds_nothing_to_labels() -> None:

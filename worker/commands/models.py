@@ -222,7 +222,9 @@ def _summary(entry: Entry) -> dict[str, object]:
 
 
 def _micro_f1(manifest: Manifest) -> float | None:
-    value = manifest.metrics.get("micro_f1")
+    """What training reached in cross-validation, or the metric itself where somebody measured it otherwise."""
+    validated = manifest.metrics.get("cross_validation")
+    value = (validated if isinstance(validated, dict) else manifest.metrics).get("micro_f1")
     return float(value) if isinstance(value, int | float) else None
 
 

@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Store:
     """A store with an active and an inactive English model and a German one."""
     store = Store(tmp_path / "store")
     write_bundle(store.path("en", "v1"), "v1", CONTENT)
-    write_bundle(store.path("en", "v2"), "v2", replace(CONTENT, metrics={}))
+    write_bundle(store.path("en", "v2"), "v2", replace(CONTENT, metrics={"cross_validation": {"micro_f1": 0.875}}))
     write_bundle(store.path("de", "v1"), "v1", replace(CONTENT, lang="de"))
     store.activate("en", "v1")
     return store
@@ -68,8 +68,16 @@ def test_list_for_programs(store: Store) -> None:
         ("en", "v1", True),
         ("en", "v2", False),
     ]
-    assert [entry["micro_f1"] for entry in entries] == [0.9375, 0.9375, None]
+    assert [entry["micro_f1"] for entry in entries] == [0.9375, 0.9375, 0.875]
     assert all(entry["problem"] is None and entry["classes"] == entry["terms"] == 2 for entry in entries)
+
+
+@pytest.mark.parametrize("metrics", [{}, {"micro_f1": "good"}, {"cross_validation": {}}])
+def test_list_without_a_metric(store: Store, metrics: dict[str, object]) -> None:
+    """A model that was never measured is listed with nothing in place of the number."""
+    write_bundle(store.path("fr", "v1"), "v1", replace(CONTENT, lang="fr", metrics=metrics))
+    assert json.loads(_run(store, "list", "--json").stdout)[-1]["micro_f1"] is None
+    assert "fr" in _run(store, "list").stdout
 
 
 def test_list_goes_on_after_a_refused_model(store: Store) -> None:
