@@ -26,7 +26,7 @@ from worker.commands.documents import (
     document_of,
     read_lines,
 )
-from worker.commands.output import console, write_lines
+from worker.commands.output import console, counted, write_lines
 from worker.commands.progress import SILENT, Tracker, rate, total_size, track
 from worker.commands.result_table import ResultTable, result_row
 from worker.config import COUNT, Scoring
@@ -130,7 +130,7 @@ class _Run:
                 tracker.records_done(len(batch))
         if sys.stderr.isatty():
             seconds = clock.monotonic() - started
-            click.echo(f"{done:,} documents in {seconds:.1f} s ({rate(done, seconds)}).", err=True)
+            click.echo(f"{counted(done, 'document')} in {seconds:.1f} s ({rate(done, seconds)}).", err=True)
 
     def _documents(self, files: Sequence[Path], tracker: Tracker) -> Iterator[tuple[Line, Document]]:
         for file in files:

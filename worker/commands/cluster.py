@@ -1,7 +1,8 @@
 """What every command that talks to Kafka begins with, and how it says that it cannot."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 import click
 
@@ -11,7 +12,7 @@ from worker import logs
 from worker.config import Cluster, Logging
 from worker.kafka import settings as kafka_settings
 from worker.kafka.admin import Cluster as Admin
-from worker.kafka.admin import ClusterError
+from worker.kafka.admin import ClusterError, TopicInfo
 from worker.kafka.bootstrap import bootstrap_servers
 from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode
@@ -19,6 +20,8 @@ from worker.stream.errors import StreamError
 
 # librdkafka repeats a failed connection on standard error twenty times a second; our own message says it once.
 _QUIET = 2
+
+Found = TypeVar("Found")
 
 
 def client_settings(cluster: Cluster, scope: str) -> Settings:
@@ -34,14 +37,24 @@ def client_settings(cluster: Cluster, scope: str) -> Settings:
     }
 
 
-def partitions_of(cluster: Cluster, topic: str) -> int:
-    """How many partitions a topic has.
+def topic_info(cluster: Cluster, topic: str) -> TopicInfo:
+    """What matters of a topic that has to exist.
 
     Raises:
         ClusterError: no broker answers, or there is no such topic.
         SettingsError: as `client_settings`.
     """
+    found = Admin(client_settings(cluster, "admin")).topics([topic])
+    return _existing(found, topic)
+
+
+def partitions_of(cluster: Cluster, topic: str) -> int:
+    """How many partitions a topic has that has to exist. Asks for less rights than `topic_info`; raises the same."""
     found = Admin(client_settings(cluster, "admin")).partitions([topic])
+    return _existing(found, topic)
+
+
+def _existing(found: Mapping[str, Found], topic: str) -> Found:
     if topic not in found:
         raise ClusterError(
             f"Topic {topic} does not exist. `clf topics create` creates the topics; --documents, --classifications and "

@@ -15,7 +15,7 @@ import click
 
 from schemas.document import DEFAULT_MAX_BYTES, Document, DocumentError, decode_document
 from schemas.language import normalise_language
-from worker.commands.output import printable
+from worker.commands.output import counted, printable
 from worker.config import COUNT
 from worker.options import option
 
@@ -73,7 +73,7 @@ class BadLines:
     def summary(self) -> str:
         """How many there were, by reason."""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts.most_common())
-        return f"{self.counts.total():,} lines could not be used: {reasons}."
+        return f"Could not use {counted(self.counts.total(), 'line')}: {reasons}."
 
 
 def check_language(lang: str) -> str:

@@ -38,6 +38,11 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts, such as "1 record" or "2,000 records"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def printable_bytes(data: bytes | None, limit: int | None = None) -> str:
     r"""Bytes as `printable` text: what is no UTF-8 becomes escapes such as `\xff`; null is a dash."""
     if data is None:

@@ -179,7 +179,14 @@ class TopicReader:
         return to_records(self._consumer.consume(max_records, timeout))
 
     def read_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[Record]:
+        """Every record that `batches_to` gives, one by one."""
+        for batch in self.batches_to(ends):
+            yield from batch
+
+    def batches_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[list[Record]]:
         """Every record of the assigned partitions before these end offsets; 0 means that there is none.
+
+        A batch comes at least every 0.2 seconds, if only an empty one.
 
         Raises:
             RetriableError: nothing came for half a minute although the ends are not reached.
@@ -188,7 +195,7 @@ class TopicReader:
         patience = Deadline(self._clock, _STALL_SECONDS)
         positions: dict[TopicPartition, int] = {}
         while missing:
-            yield from (record for record in self.poll(500, 0.2) if record.offset < ends[record.source])
+            yield [record for record in self.poll(500, 0.2) if record.offset < ends[record.source]]
             before, positions = positions, {source: self._position(source) for source in missing}
             missing = {source for source in missing if positions[source] < ends[source]}
             if positions != before:

@@ -1,0 +1,220 @@
+"""`clf send`: documents from files into the documents topic."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from schemas.headers import CONTENT_TYPE, PROTOBUF, Headers
+from worker.clock import Clock, SystemClock
+from worker.commands.cluster import clear_errors, client_settings, topic_info
+from worker.commands.documents import STDIN, BadLine, BadLines, Reading, check_language
+from worker.commands.output import counted, printable_bytes
+from worker.commands.progress import Tracker, rate, total_size, track
+from worker.commands.send_sources import (
+    MAX_RAW_BYTES,
+    DocumentEncoder,
+    Encoded,
+    Encoder,
+    Input,
+    encode_raw,
+    inputs,
+    lines_of,
+)
+from worker.config import COUNT, Cluster, Topics
+from worker.kafka import settings as kafka_settings
+from worker.kafka.producer import Sender
+from worker.kafka.settings import Settings
+from worker.options import options
+from worker.stream.deadline import Deadline
+from worker.stream.records import Outgoing
+
+NOT_ALL_SENT = 1
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+_CHUNK = 500
+_ACKNOWLEDGE_SECONDS = 60.0
+_ANY_PARTITION = -1  # the client chooses by the key
+_BATCH_BYTES = 1_000_000
+_SHOWN_REJECTIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to send of the files, and how."""
+
+    protobuf: bool
+    raw: bool
+    per_second: float | None
+    limit: int | None
+    repeat: int
+    url_prefix: str
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, allow_dash=True, path_type=Path))
+@options(Cluster, Topics, Reading)
+@click.option(
+    "--format",
+    "protobuf",
+    type=click.Choice(["json", "protobuf"]),
+    default="json",
+    show_default=True,
+    callback=lambda _ctx, _param, value: value == "protobuf",
+    help=f"protobuf sends clf.v1.Document with the header {CONTENT_TYPE}: {PROTOBUF}.",
+)
+@click.option(
+    "--raw", is_flag=True, help="Send every line as it is, also what is no document: those become dead letters."
+)
+@click.option(
+    "--rate", "per_second", type=click.FloatRange(0, min_open=True), help="At most this many documents per second."
+)
+@click.option("--limit", type=COUNT, help="Stop after this many documents.")
+@click.option(
+    "--repeat",
+    type=COUNT,
+    default=1,
+    show_default=True,
+    help="Send everything this many times; from the second time on with #2, #3 ... behind the url.",
+)
+@click.option(
+    "--url-prefix", default="file:///", show_default=True, help="What stands before a text file's path to make its url."
+)
+def send(paths: tuple[Path, ...], cluster: Cluster, topics: Topics, reading: Reading, **plan: Any) -> None:  # noqa: ANN401 - the options above, each checked by click
+    """Send documents into the documents topic.
+
+    PATHS are files of JSON lines, {"url", "title", "text", "lang"}, plain or gzip; text files (.txt), each of which
+    is one document; directories that hold such files (.jsonl, .ndjson, also .gz; .txt); or - for JSON lines from
+    standard input, which is also read when no path is given.
+
+    A record's key is its url, and its value is the line as it stands. Lines that are no documents are reported and
+    left out. The command waits until the cluster has acknowledged every record, and says how many it has; a record
+    is never sent twice by the client's own retries.
+
+    \b
+    clf send pages.jsonl.gz
+    clf send corpus/ --rate 200 --repeat 10
+
+    \b
+    Exit codes: 0 all sent   1 some lines were left out (0 with --skip-bad)   2 wrong usage
+                3 cannot start, see the message   4 the cluster stopped taking records   130 interrupted
+    """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
+    checked = _checked(Plan(**plan), paths, reading)
+    files = inputs(_or_stdin(paths))
+    with clear_errors():
+        info = topic_info(cluster, topics.documents)
+        settings = _settings(client_settings(cluster, "producer"), info.max_message_bytes)
+        sending = Sending(Sender(settings), topics.documents, checked, reading, SystemClock())
+        sys.exit(sending.run(files))
+
+
+def _checked(plan: Plan, paths: Sequence[Path], reading: Reading) -> Plan:
+    check_language(reading.lang)
+    if plan.raw and (plan.protobuf or plan.repeat > 1 or reading.lang):
+        raise click.UsageError("--raw sends lines as they are: it goes with neither --format, --repeat nor --lang.")
+    if plan.repeat > 1 and (not paths or STDIN in paths):
+        raise click.UsageError("--repeat needs files: standard input can be read only once.")
+    return plan
+
+
+def _or_stdin(paths: Sequence[Path]) -> Sequence[Path]:
+    if not paths and sys.stdin.isatty():
+        click.echo("Reading documents from the terminal, a JSON object per line. Ctrl-D ends.", err=True)
+    return paths or (STDIN,)
+
+
+def _settings(base: Settings, max_message_bytes: int) -> Settings:
+    """A producer of bounded memory that gives up in time.
+
+    A batch never exceeds what the topic takes, or the broker would refuse good records with their neighbours.
+    """
+    own: Settings = {
+        "message.timeout.ms": round(_ACKNOWLEDGE_SECONDS * 1000),
+        "queue.buffering.max.kbytes": 2 * MAX_RAW_BYTES // 1024,
+        "batch.size": min(_BATCH_BYTES, max_message_bytes),
+    }
+    return kafka_settings.producer({**own, **base})
+
+
+class Sending:
+    """One run of `clf send`."""
+
+    def __init__(self, sender: Sender, topic: str, plan: Plan, reading: Reading, clock: Clock) -> None:
+        self._sender = sender
+        self._topic = topic
+        self._plan = plan
+        self._reading = reading
+        self._clock = clock
+        self._bad = BadLines()
+        self._headers: Headers = ((CONTENT_TYPE, PROTOBUF.encode()),) if plan.protobuf else ()
+
+    def run(self, files: Sequence[Input]) -> int:
+        """Send everything and tell what became of it. Returns the exit code.
+
+        Raises:
+            StreamError: the cluster stopped taking records.
+        """
+        started = self._clock.monotonic()
+        interrupted = False
+        try:
+            with track("sending", self._total(files), self._clock) as tracker:
+                self._send(files, tracker)
+                self._sender.finish(Deadline(self._clock, _ACKNOWLEDGE_SECONDS))
+        except KeyboardInterrupt:
+            interrupted = True
+            self._sender.finish(Deadline(self._clock, _ACKNOWLEDGE_SECONDS))
+        finally:
+            self._report(self._clock.monotonic() - started)
+            self._sender.close()
+        if interrupted:
+            click.echo("Interrupted; the rest was not sent.", err=True)
+            return INTERRUPTED
+        incomplete = bool(self._bad.counts or self._sender.rejected)
+        return NOT_ALL_SENT if incomplete and not self._reading.skip_bad else 0
+
+    def _total(self, files: Sequence[Input]) -> int | None:
+        size = total_size(source.path for source in files)
+        return None if size is None or self._plan.limit is not None else size * self._plan.repeat
+
+    def _send(self, files: Sequence[Input], tracker: Tracker) -> None:
+        records = islice(self._records(files, tracker), self._plan.limit)
+        per_second = self._plan.per_second
+        size = _CHUNK if per_second is None else max(1, min(_CHUNK, int(per_second / 10)))
+        started, handed = self._clock.monotonic(), 0
+        while chunk := list(islice(records, size)):
+            self._sender.send(chunk)
+            handed += len(chunk)
+            tracker.records_done(len(chunk))
+            if per_second is not None:
+                self._clock.sleep(max(0.0, started + handed / per_second - self._clock.monotonic()))
+
+    def _records(self, files: Sequence[Input], tracker: Tracker) -> Iterator[Outgoing]:
+        for number in range(1, self._plan.repeat + 1):
+            for source in files:
+                for key, value in self._encoded(source, number, tracker):
+                    yield Outgoing(self._topic, _ANY_PARTITION, key, value, self._headers)
+
+    def _encoded(self, source: Input, number: int, tracker: Tracker) -> Iterator[Encoded]:
+        raw = self._plan.raw
+        encode: Encoder = encode_raw if raw else DocumentEncoder(self._reading, self._plan.protobuf)
+        max_bytes = MAX_RAW_BYTES if raw else self._reading.max_document_bytes
+        for line in lines_of(source, max_bytes, self._plan.url_prefix, tracker.bytes_read):
+            item = line if isinstance(line, BadLine) else encode(line, number)
+            if isinstance(item, BadLine):
+                self._bad.add(item)
+            else:
+                yield item
+
+    def _report(self, seconds: float) -> None:
+        rejected, delivered = self._sender.rejected, self._sender.delivered
+        for key, reason in rejected[:_SHOWN_REJECTIONS]:
+            click.echo(f"The cluster rejected the record with key {printable_bytes(key, 120)}: {reason}", err=True)
+        if rejected:
+            click.echo(f"Rejected: {counted(len(rejected), 'record')}. `clf topics check` tells the limits.", err=True)
+        if self._bad.counts:
+            click.echo(self._bad.summary(), err=True)
+        speed = f"in {seconds:.1f} s ({rate(delivered, seconds)})"
+        click.echo(f"Delivered {counted(delivered, 'document')} to {self._topic} {speed}.")
