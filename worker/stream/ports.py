@@ -59,7 +59,8 @@ class Publisher(Protocol):
     """Where results go: publishes a batch and commits its offsets, as far as it can in one step.
 
     Calls are made in the order begin, send, commit; abort may follow any of them. These run on the committing thread,
-    and only `acknowledge`, which comes last, on the polling one. Every call raises one of the errors of `worker.stream.errors`.
+    and only `acknowledge`, which comes last, on the polling one. Every call raises one of the errors of
+    `worker.stream.errors`.
     """
 
     def begin(self) -> None:
