@@ -1,5 +1,6 @@
 """The composition root of `clf worker`: builds every part, runs the loop, and takes it all down in order."""
 
+import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from worker.stream.processor import Destination, Processor
 
 log = structlog.get_logger(__name__)
 
+_GC_THRESHOLD = 100_000  # new objects between two searches for cyclic garbage
 _START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
 
 
@@ -214,6 +216,10 @@ class _Worker:
     # --- serve and stop -----------------------------------------------------------------------------------------
 
     def _serve(self, loop: StreamLoop, signals: StopSignals) -> None:
+        # A batch makes tens of thousands of objects and no cycles; looking for some every 700 cost a third of its time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD)
         while not signals.stopping():
             loop.run_once()
             self._lifecycle.move(State.RUNNING if loop.assignment else State.WAITING)
