@@ -13,6 +13,7 @@ from typing import IO, NamedTuple, cast
 
 import click
 
+from schemas.decoding import DecodeError, parse_object
 from schemas.document import DEFAULT_MAX_BYTES, Document, DocumentError, decode_document
 from schemas.language import normalise_language
 from worker.commands.output import counted, printable
@@ -96,6 +97,15 @@ def document_of(line: Line, reading: Reading) -> Document | BadLine:
     if reading.lang and not document.lang.strip():
         return replace(document, lang=reading.lang)
     return document
+
+
+def url_of(data: bytes) -> str | None:
+    """The url that a JSON object names, be the rest of it as it may; None when there is none."""
+    try:
+        url = parse_object(data).get("url")
+    except DecodeError:
+        return None
+    return url if isinstance(url, str) and url else None
 
 
 def read_documents(path: Path) -> Iterator[Document]:

@@ -11,13 +11,14 @@ import orjson
 
 from schemas.decoding import DecodeError
 from schemas.document import Document, checked_url
-from worker.commands.documents import STDIN, Advance, BadLine, Line, Reading, document_of, read_lines
+from worker.commands.cluster import QUEUE_BYTES
+from worker.commands.documents import STDIN, Advance, BadLine, Line, Reading, document_of, read_lines, url_of
 
 LINES_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
 TEXT_SUFFIX = ".txt"
 
 # A raw line may be longer than a document may be, to see what becomes of it; but it has to fit into the client's queue.
-MAX_RAW_BYTES = 64 * 2**20
+MAX_RAW_BYTES = QUEUE_BYTES // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ class Encoder(Protocol):
 def encode_raw(line: Line, number: int) -> Encoded:
     """The line as it is, also when it is no document; keyed by its url where it has one."""
     del number
-    document = document_of(line, Reading())
-    return Encoded(document.url.encode() if isinstance(document, Document) else None, line.data)
+    url = url_of(line.data)
+    return Encoded(None if url is None else url.encode(), line.data)
 
 
 @dataclass(frozen=True, slots=True)
