@@ -7,6 +7,7 @@ exactly, so cross-validation never analyses a text twice.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,19 @@ from sklearn.preprocessing import normalize
 
 from models.content import VectorizerConfig
 from training.errors import NoTermsError
+from training.linear import Targets
+from training.relevance import relevance
 
 Rows = NDArray[np.intp]
+
+
+class TermWeight(StrEnum):
+    """What a term counts for, next to how often it occurs in the document."""
+
+    IDF = "idf"
+    """The rarer, the more: ln((1 + documents) / (1 + document frequency)) + 1, as scikit-learn does it."""
+    RELEVANCE = "relevance"
+    """That, times how much the term says about the classes; see `training.relevance`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +40,13 @@ class FeatureParameters:
         ngrams: longest run of words that is a term.
         min_df: documents in which a term must occur.
         sublinear_tf: take 1 + ln(count) for the count.
+        term_weight: what each term counts for.
     """
 
     ngrams: int = 1
     min_df: int = 1
     sublinear_tf: bool = True
+    term_weight: TermWeight = TermWeight.IDF
 
     @property
     def vectorizer(self) -> VectorizerConfig:
@@ -57,15 +71,15 @@ class TermCounts:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The terms that were chosen on some of the documents, and their inverse document frequencies.
+    """The terms that were chosen on some of the documents, and what they count for.
 
     Attributes:
         columns: intp (chosen,), columns of the counts, ascending.
-        idf: float64 (chosen,): ln((1 + documents) / (1 + document frequency)) + 1, as scikit-learn does it.
+        weights: float64 (chosen,); a bundle and scikit-learn call this factor idf, whatever it is made of.
     """
 
     columns: Rows
-    idf: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
 def count_terms(texts: Sequence[str], ngrams: int, advance: Callable[[int], None]) -> TermCounts:
@@ -87,19 +101,22 @@ def count_terms(texts: Sequence[str], ngrams: int, advance: Callable[[int], None
     return TermCounts(matrix.tocsr(), terms, words)
 
 
-def choose_terms(counts: TermCounts, rows: Rows, parameters: FeatureParameters) -> Vocabulary:
-    """The vocabulary that these documents alone would give.
+def choose_terms(counts: TermCounts, rows: Rows, targets: Targets, parameters: FeatureParameters) -> Vocabulary:
+    """The vocabulary that these documents alone would give; `targets` is bool (rows, classes).
 
     Raises:
         NoTermsError: no term is frequent enough.
     """
-    frequencies = np.bincount(counts.matrix[rows].indices, minlength=len(counts.terms))
+    chosen_rows = counts.matrix[rows]
+    frequencies = np.bincount(chosen_rows.indices, minlength=len(counts.terms))
     enough = (frequencies >= parameters.min_df) & (counts.words <= parameters.ngrams)
     columns = np.flatnonzero(enough)
     if not len(columns):
         raise NoTermsError(f"No term occurs in {parameters.min_df} documents or more. Lower --min-df or add documents.")
-    idf = np.log((1 + len(rows)) / (1 + frequencies[columns])) + 1
-    return Vocabulary(columns, idf)
+    weights = np.log((1 + len(rows)) / (1 + frequencies[columns])) + 1
+    if parameters.term_weight is TermWeight.RELEVANCE:
+        weights *= relevance(chosen_rows[:, columns], targets)
+    return Vocabulary(columns, weights)
 
 
 def weigh(counts: TermCounts, rows: Rows, vocabulary: Vocabulary, parameters: FeatureParameters) -> csr_matrix:
@@ -107,7 +124,7 @@ def weigh(counts: TermCounts, rows: Rows, vocabulary: Vocabulary, parameters: Fe
     matrix = counts.matrix[rows][:, vocabulary.columns]
     if parameters.sublinear_tf:
         matrix.data = np.log(matrix.data) + 1
-    matrix.data *= vocabulary.idf[matrix.indices]
+    matrix.data *= vocabulary.weights[matrix.indices]
     return normalize(matrix, copy=False)
 
 

@@ -40,11 +40,13 @@ class Split:
     test: csr_matrix
 
 
-def split_features(counts: TermCounts, folds: Folds, parameters: FeatureParameters) -> Iterator[Split]:
-    """The matrices of each fold; vocabulary and idf come from the fold's training documents alone."""
+def split_features(
+    counts: TermCounts, targets: Targets, folds: Folds, parameters: FeatureParameters
+) -> Iterator[Split]:
+    """The matrices of each fold; vocabulary and term weights come from the fold's training documents alone."""
     for fold in range(int(folds.max()) + 1):
         train_rows, test_rows = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        vocabulary = choose_terms(counts, train_rows, parameters)
+        vocabulary = choose_terms(counts, train_rows, targets[train_rows], parameters)
         yield Split(
             train_rows,
             test_rows,
@@ -67,7 +69,7 @@ def cross_decide(
     `advance` is called with 1 per fold and setting.
     """
     decisions = [np.empty(targets.shape) for _ in machines]
-    for split in split_features(counts, folds, features):
+    for split in split_features(counts, targets, folds, features):
         for machine, decided in zip(machines, decisions, strict=True):
             linear = fit_linear(split.train, targets[split.train_rows], machine, seed)
             decided[split.test_rows] = linear.decide(split.test)

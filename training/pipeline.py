@@ -26,7 +26,7 @@ def build_pipeline(
         sublinear_tf=features.sublinear_tf,
         vocabulary={term: column for column, term in enumerate(terms)},
     )
-    vectorizer.idf_ = np.asarray(vocabulary.idf)
+    vectorizer.idf_ = np.asarray(vocabulary.weights)
     pipeline = Pipeline([("tfidf", vectorizer), ("svm", linear.estimator)])
     pipeline.class_names = tuple(classes)
     return pipeline

@@ -18,7 +18,8 @@ from training.parameters import Parameters, Pins, SearchEffort, with_feature
 from training.scores import micro_f1
 from training.thresholds import Candidate, ThresholdRule, assign_labels, set_thresholds
 
-_NGRAM_GAIN = 0.003
+_GAIN = 0.001
+_NGRAM_GAIN = 0.004
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class Search:
     def _quick(self, pins: Pins) -> None:
         self._try([Parameters(pins.start.features, machine) for machine in pins.machines()])
         for name, values in pins.feature_steps():
-            self._try([with_feature(self.best.parameters, name, value) for value in values])
+            current = self._best.parameters if self._best else pins.start
+            self._try([with_feature(current, name, value) for value in values])
 
     def _try(self, settings: Sequence[Parameters]) -> None:
         for features, group in groupby(settings, key=lambda each: each.features):
@@ -110,5 +112,6 @@ class Search:
 
 
 def _needed_gain(best: Trial, trial: Trial) -> float:
-    """Longer terms make a model many times larger and slower, so they must be worth it."""
-    return _NGRAM_GAIN if trial.parameters.features.ngrams > best.parameters.features.ngrams else 0.0
+    """Defaults come first and yield only to more than chance; longer terms make models many times larger and slower."""
+    longer = trial.parameters.features.ngrams > best.parameters.features.ngrams
+    return _NGRAM_GAIN if longer else _GAIN

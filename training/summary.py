@@ -62,17 +62,14 @@ def _describe_labels(model: TrainedModel) -> str:
     return f"{model.decided.chosen.candidate.rule}, {thresholds}, fallback {model.content.fallback}"
 
 
-def show_next(console: Console, manifest: Manifest, root: Path, seconds: float, *, active: bool) -> None:
-    """Where the model is, and what one does with it."""
-    lang, version = manifest.lang, manifest.version
+def show_written(console: Console, manifest: Manifest, root: Path, seconds: float, *, active: bool) -> None:
+    """Where the model is."""
     state = "active" if active else "not active"
-    console.print(
-        f"Wrote {escape(str(root))}/{lang}/{version} ({state}, digest {manifest.digest[:16]}) in {seconds:.1f} s.",
-        soft_wrap=True,
-    )
-    console.print(
-        f"Next: clf evaluate --models {escape(str(root))} --lang {lang} --version {version} --data TEST.jsonl",
-        soft_wrap=True,
-    )
-    if not active:
-        console.print(f"      clf models activate --models {escape(str(root))} {lang} {version}", soft_wrap=True)
+    place = f"{escape(str(root))}/{manifest.lang}/{manifest.version}"
+    console.print(f"Wrote {place} ({state}, digest {manifest.digest[:16]}) in {seconds:.1f} s.", soft_wrap=True)
+
+
+def show_next(console: Console, manifest: Manifest, root: Path) -> None:
+    """What one does with a new model."""
+    which = f"--models {escape(str(root))} --lang {manifest.lang} --version {manifest.version}"
+    console.print(f"Next: clf evaluate {which} --data HELD_OUT.jsonl", soft_wrap=True)

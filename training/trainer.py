@@ -150,7 +150,7 @@ def _number_of(folds: Folds) -> int:
 
 def _fit(counts: TermCounts, targets: Targets, parameters: Parameters, seed: int) -> _Fitted:
     rows = np.arange(len(targets))
-    vocabulary = choose_terms(counts, rows, parameters.features)
+    vocabulary = choose_terms(counts, rows, targets, parameters.features)
     matrix = weigh(counts, rows, vocabulary, parameters.features)
     terms = tuple(counts.terms[column] for column in vocabulary.columns)
     return _Fitted(vocabulary, terms, fit_linear(matrix, targets, parameters.machine, seed))
@@ -169,7 +169,7 @@ def _content(
         classes=corpus.classes,
         vectorizer=parameters.features.vectorizer,
         terms=fitted.terms,
-        idf=fitted.vocabulary.idf.astype(np.float32),
+        idf=fitted.vocabulary.weights.astype(np.float32),
         weights=np.ascontiguousarray(fitted.linear.weights, dtype=np.float32),
         intercept=fitted.linear.intercept.astype(np.float32),
         calibration=decided.calibrated.calibration,
