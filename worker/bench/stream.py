@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from schemas.document import Document
-from worker.bench.contender import Contender, Measurement, loop_command, worker_command
+from worker.bench.contender import Contender, ContenderError, Measurement, loop_command, worker_command
 from worker.clock import Clock
 from worker.kafka.admin import Cluster
 from worker.kafka.producer import Sender
@@ -158,6 +158,7 @@ class StreamBench:
         while chunk := list(islice(numbered, _SEND_CHUNK)):
             sender.send(self._outgoing(topic, number, document) for number, document in chunk)
         sender.finish(Deadline(self._clock, 60))
+        sender.close()
         try:
             yield topic
         finally:
@@ -170,10 +171,15 @@ class StreamBench:
 
 
 def train(data: Sequence[Path], lang: str, models: Path) -> Path:
-    """Train a model by `clf train` itself. Returns its scikit-learn pipeline, which only the plain loops load."""
+    """Train a model by `clf train` itself. Returns its scikit-learn pipeline, which only the plain loops load.
+
+    Raises:
+        ContenderError: `clf train` did not succeed; it has said why.
+    """
     files = [argument for path in data for argument in ("--data", str(path.absolute()))]
     command = [sys.executable, "-m", "worker", "train", *files, "--lang", lang, "--models", str(models.absolute())]
-    subprocess.run(command, check=True)
+    if subprocess.run(command, check=False).returncode:
+        raise ContenderError("The model could not be trained; see the message above.")
     [pipeline] = models.absolute().glob("*/*/pipeline.joblib")
     return pipeline
 

@@ -17,13 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.document import Document
+from worker.bench.contender import ContenderError
 from worker.bench.stream import Plan, Row, StreamBench, train
 from worker.clock import SystemClock
-from worker.commands.cluster import clear_errors
+from worker.commands.cluster import QUIET, clear_errors
 from worker.commands.documents import read_documents
 from worker.config import Cluster
 from worker.kafka import settings as kafka_settings
 from worker.kafka.local_broker import LocalBroker
+from worker.kafka.settings import Settings
 from worker.options import options
 
 PLAIN, BATCHED, WORKER, BARE, NO_SCORING = range(5)
@@ -80,19 +82,16 @@ def stream(  # noqa: PLR0913 - one per option
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
     sources = data or (Path(str(files("training") / "sample" / "eng.jsonl")),)
     plan = Plan(documents, bare_documents, partitions, repeat)
-    console = Console(stderr=True)
     with (
-        clear_errors(),
+        clear_errors(ContenderError),
         tempfile.TemporaryDirectory(prefix="clf-bench-") as work,
         _broker(cluster, Path(work)) as servers,
     ):
         properties = kafka_settings.read_properties(cluster.kafka_config)
-        settings = kafka_settings.common(servers, properties, "producer")
+        settings: Settings = {"log_level": QUIET, **kafka_settings.common(servers, properties, "producer")}
         models = Path(work) / "models"
         pipeline = train(sources, lang, models)
-        bench = StreamBench(
-            settings, plan, Path(work), SystemClock(), lambda line: console.print(line, highlight=False)
-        )
+        bench = StreamBench(settings, plan, Path(work), SystemClock(), lambda line: click.echo(line, err=True))
         rows = bench.run(_documents(sources), models, pipeline)
     _show(rows)
     if json_file is not None:

@@ -12,14 +12,19 @@ from worker import logs
 from worker.config import Cluster, Logging
 from worker.kafka import settings as kafka_settings
 from worker.kafka.admin import Cluster as Admin
-from worker.kafka.admin import ClusterError, TopicInfo
+from worker.kafka.admin import ClusterError
 from worker.kafka.bootstrap import bootstrap_servers
+from worker.kafka.local_base import BrokerError
 from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode
 from worker.stream.errors import StreamError
 
 # librdkafka repeats a failed connection on standard error twenty times a second; our own message says it once.
-_QUIET = 2
+QUIET = 2
+
+ACKNOWLEDGE_SECONDS = 60.0
+QUEUE_BYTES = 128 * 2**20
+_BATCH_BYTES = 1_000_000
 
 Found = TypeVar("Found")
 
@@ -32,24 +37,31 @@ def client_settings(cluster: Cluster, scope: str) -> Settings:
     """
     properties = kafka_settings.read_properties(cluster.kafka_config)
     return {
-        "log_level": _QUIET,
+        "log_level": QUIET,
         **kafka_settings.common(bootstrap_servers(cluster), properties, scope),
     }
 
 
-def topic_info(cluster: Cluster, topic: str) -> TopicInfo:
-    """What matters of a topic that has to exist.
+def sender_settings(cluster: Cluster, topic: str) -> Settings:
+    """The settings of a producer into one topic, of bounded memory, that gives up in time.
+
+    A batch never exceeds what the topic takes, or the broker would refuse good records with their neighbours.
 
     Raises:
         ClusterError: no broker answers, or there is no such topic.
         SettingsError: as `client_settings`.
     """
-    found = Admin(client_settings(cluster, "admin")).topics([topic])
-    return _existing(found, topic)
+    found = _existing(Admin(client_settings(cluster, "admin")).topics([topic]), topic)
+    own: Settings = {
+        "message.timeout.ms": round(ACKNOWLEDGE_SECONDS * 1000),
+        "queue.buffering.max.kbytes": QUEUE_BYTES // 1024,
+        "batch.size": min(_BATCH_BYTES, found.max_message_bytes),
+    }
+    return kafka_settings.producer({**own, **client_settings(cluster, "producer")})
 
 
 def partitions_of(cluster: Cluster, topic: str) -> int:
-    """How many partitions a topic has that has to exist. Asks for less rights than `topic_info`; raises the same."""
+    """How many partitions a topic has that has to exist. Raises what `sender_settings` raises."""
     found = Admin(client_settings(cluster, "admin")).partitions([topic])
     return _existing(found, topic)
 
@@ -64,15 +76,15 @@ def _existing(found: Mapping[str, Found], topic: str) -> Found:
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turn the errors a person can act on into one line and the documented exit code.
+def clear_errors(*also: type[Exception]) -> Iterator[None]:
+    """Turn the errors a person can act on, and those of type `also`, into one line and the documented exit code.
 
     Logs go to standard error, and only errors do: what a command has to say it says itself.
     """
     logs.configure(Logging(log_level="error"))
     try:
         yield
-    except (ClusterError, SettingsError, StoreError, BundleError) as error:
+    except (ClusterError, SettingsError, StoreError, BundleError, BrokerError, *also) as error:
         raise _failure(error, ExitCode.CANNOT_START) from error
     except StreamError as error:
         raise _failure(error, ExitCode.FATAL) from error

@@ -13,8 +13,6 @@ from worker.commands.cluster import clear_errors
 from worker.config import COUNT, Cluster
 from worker.demo.run import Addresses, Demo, DemoError
 from worker.demo.screen import LiveScreen, PlainScreen
-from worker.kafka.local_broker import BrokerError
-from worker.lifecycle import ExitCode
 from worker.options import options
 
 _DIRECTORY = Path(".clf/demo")
@@ -32,7 +30,7 @@ def demo(cluster: Cluster, documents: int, *, keep: bool) -> None:
     they arrive. Then it stops everything it started.
     """
     console = Console(highlight=False)
-    with clear_errors():
+    with clear_errors(DemoError):
         try:
             with Demo(_DIRECTORY, cluster.bootstrap_servers, SystemClock(), console.print) as running:
                 addresses = running.start()
@@ -42,10 +40,6 @@ def demo(cluster: Cluster, documents: int, *, keep: bool) -> None:
                 _show(console, addresses, keep=keep)
                 if keep:
                     _until_interrupted()
-        except (DemoError, BrokerError) as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = ExitCode.CANNOT_START  # type: ignore[misc]  # click's own way
-            raise failure from error
         except KeyboardInterrupt:
             console.print("Interrupted; everything that was started is stopped.")
             sys.exit(130)
