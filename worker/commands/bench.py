@@ -25,7 +25,6 @@ from worker.commands.documents import read_documents
 from worker.config import Cluster
 from worker.kafka import settings as kafka_settings
 from worker.kafka.local_broker import LocalBroker
-from worker.kafka.settings import Settings
 from worker.options import options
 
 PLAIN, BATCHED, WORKER, BARE, NO_SCORING = range(5)
@@ -88,7 +87,7 @@ def stream(  # noqa: PLR0913 - one per option
         _broker(cluster, Path(work)) as servers,
     ):
         properties = kafka_settings.read_properties(cluster.kafka_config)
-        settings: Settings = {"log_level": QUIET, **kafka_settings.common(servers, properties, "producer")}
+        settings: kafka_settings.Settings = {"log_level": QUIET, **kafka_settings.common(servers, properties, "producer")}
         models = Path(work) / "models"
         pipeline = train(sources, lang, models)
         bench = StreamBench(settings, plan, Path(work), SystemClock(), lambda line: click.echo(line, err=True))

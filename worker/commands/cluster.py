@@ -26,6 +26,8 @@ ACKNOWLEDGE_SECONDS = 60.0
 QUEUE_BYTES = 128 * 2**20
 _BATCH_BYTES = 1_000_000
 
+_REFUSALS = (ClusterError, SettingsError, StoreError, BundleError, BrokerError)
+
 Found = TypeVar("Found")
 
 
@@ -82,9 +84,10 @@ def clear_errors(*also: type[Exception]) -> Iterator[None]:
     Logs go to standard error, and only errors do: what a command has to say it says itself.
     """
     logs.configure(Logging(log_level="error"))
+    refusals: tuple[type[Exception], ...] = (*_REFUSALS, *also)
     try:
         yield
-    except (ClusterError, SettingsError, StoreError, BundleError, BrokerError, *also) as error:
+    except refusals as error:
         raise _failure(error, ExitCode.CANNOT_START) from error
     except StreamError as error:
         raise _failure(error, ExitCode.FATAL) from error

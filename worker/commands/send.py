@@ -11,7 +11,7 @@ import click
 
 from schemas.headers import CONTENT_TYPE, PROTOBUF, Headers
 from worker.clock import Clock, SystemClock
-from worker.commands.cluster import clear_errors, client_settings, topic_info
+from worker.commands.cluster import ACKNOWLEDGE_SECONDS, clear_errors, sender_settings
 from worker.commands.documents import STDIN, BadLine, BadLines, Reading, check_language
 from worker.commands.output import counted, printable_bytes
 from worker.commands.progress import Tracker, rate, total_size, track
@@ -26,9 +26,7 @@ from worker.commands.send_sources import (
     lines_of,
 )
 from worker.config import COUNT, Cluster, Topics
-from worker.kafka import settings as kafka_settings
 from worker.kafka.producer import Sender
-from worker.kafka.settings import Settings
 from worker.options import options
 from worker.stream.deadline import Deadline
 from worker.stream.records import Outgoing
@@ -36,9 +34,7 @@ from worker.stream.records import Outgoing
 NOT_ALL_SENT = 1
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 _CHUNK = 500
-_ACKNOWLEDGE_SECONDS = 60.0
 _ANY_PARTITION = -1  # the client chooses by the key
-_BATCH_BYTES = 1_000_000
 _SHOWN_REJECTIONS = 10
 
 
@@ -105,9 +101,9 @@ def send(paths: tuple[Path, ...], cluster: Cluster, topics: Topics, reading: Rea
     checked = _checked(Plan(**plan), paths, reading)
     files = inputs(_or_stdin(paths))
     with clear_errors():
-        info = topic_info(cluster, topics.documents)
-        settings = _settings(client_settings(cluster, "producer"), info.max_message_bytes)
-        sending = Sending(Sender(settings), topics.documents, checked, reading, SystemClock())
+        sending = Sending(
+            Sender(sender_settings(cluster, topics.documents)), topics.documents, checked, reading, SystemClock()
+        )
         sys.exit(sending.run(files))
 
 
@@ -124,19 +120,6 @@ def _or_stdin(paths: Sequence[Path]) -> Sequence[Path]:
     if not paths and sys.stdin.isatty():
         click.echo("Reading documents from the terminal, a JSON object per line. Ctrl-D ends.", err=True)
     return paths or (STDIN,)
-
-
-def _settings(base: Settings, max_message_bytes: int) -> Settings:
-    """A producer of bounded memory that gives up in time.
-
-    A batch never exceeds what the topic takes, or the broker would refuse good records with their neighbours.
-    """
-    own: Settings = {
-        "message.timeout.ms": round(_ACKNOWLEDGE_SECONDS * 1000),
-        "queue.buffering.max.kbytes": 2 * MAX_RAW_BYTES // 1024,
-        "batch.size": min(_BATCH_BYTES, max_message_bytes),
-    }
-    return kafka_settings.producer({**own, **base})
 
 
 class Sending:
@@ -162,10 +145,10 @@ class Sending:
         try:
             with track("sending", self._total(files), self._clock) as tracker:
                 self._send(files, tracker)
-                self._sender.finish(Deadline(self._clock, _ACKNOWLEDGE_SECONDS))
+                self._sender.finish(Deadline(self._clock, ACKNOWLEDGE_SECONDS))
         except KeyboardInterrupt:
             interrupted = True
-            self._sender.finish(Deadline(self._clock, _ACKNOWLEDGE_SECONDS))
+            self._sender.finish(Deadline(self._clock, ACKNOWLEDGE_SECONDS))
         finally:
             self._report(self._clock.monotonic() - started)
             self._sender.close()

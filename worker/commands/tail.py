@@ -97,7 +97,7 @@ class _Tail:
         self._left = sys.maxsize if view.limit is None else view.limit
         self._deadline = None if view.seconds is None else Deadline(clock, view.seconds)
         self._undecodable = 0
-        self._table = None if view.as_json or not sys.stdout.isatty() else ResultTable(console(), with_age=True)
+        self._table = ResultTable(console(), with_age=True) if _wants_rows(view) else None
 
     def run(self, topic: str, partitions: int) -> None:
         ends = self._reader.assign(topic, partitions, from_beginning=self._view.from_beginning or not self._view.follow)
@@ -149,6 +149,10 @@ class _Tail:
         return self._view.url in item.result.url and (
             not self._view.labels or not set(self._view.labels).isdisjoint(item.result.labels)
         )
+
+
+def _wants_rows(view: View) -> bool:
+    return sys.stdout.isatty() and not view.as_json
 
 
 def _json(item: Shown) -> bytes:
