@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from models.store import Store
+from models.bundle import BundleError
+from models.store import Store, StoreError
 from schemas.classification import Classification
 from schemas.document import Document
 from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
@@ -83,7 +84,7 @@ def classify(files: tuple[Path, ...], scoring: Scoring, reading: Reading, form: 
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
     check_language(reading.lang)
     bad = BadLines()
-    with clear_errors():
+    with clear_errors(StoreError, BundleError):
         run = _Run(_classifier(scoring), reading, bad, _shower(Format(form)))
         run.classify(files or (STDIN,), 1 if _is_dialogue(files) else batch_records)
     if bad.counts:

@@ -6,8 +6,6 @@ from typing import TypeVar
 
 import click
 
-from models.bundle import BundleError
-from models.store import StoreError
 from worker import logs
 from worker.config import Cluster, Logging
 from worker.kafka import settings as kafka_settings
@@ -26,7 +24,7 @@ ACKNOWLEDGE_SECONDS = 60.0
 QUEUE_BYTES = 128 * 2**20
 _BATCH_BYTES = 1_000_000
 
-_REFUSALS = (ClusterError, SettingsError, StoreError, BundleError, BrokerError)
+_REFUSALS = (ClusterError, SettingsError, BrokerError)
 
 Found = TypeVar("Found")
 
