@@ -87,7 +87,8 @@ def stream(  # noqa: PLR0913 - one per option
         _broker(cluster, Path(work)) as servers,
     ):
         properties = kafka_settings.read_properties(cluster.kafka_config)
-        settings: kafka_settings.Settings = {"log_level": QUIET, **kafka_settings.common(servers, properties, "producer")}
+        common = kafka_settings.common(servers, properties, "producer")
+        settings: kafka_settings.Settings = {"log_level": QUIET, **common}
         models = Path(work) / "models"
         pipeline = train(sources, lang, models)
         bench = StreamBench(settings, plan, Path(work), SystemClock(), lambda line: click.echo(line, err=True))
