@@ -90,7 +90,7 @@ search_options = together(
     ),
     option(
         "--search",
-        "Settings to try by cross-validation: none takes the defaults, quick tries about a dozen, full all 240.",
+        "Settings to try by cross-validation: none takes the defaults, quick tries 17, full all 240.",
         type=click.Choice([str(effort) for effort in SearchEffort]),
         default=str(SearchEffort.QUICK),
     ),

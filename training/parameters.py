@@ -3,15 +3,17 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import product
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from training.features import FeatureParameters, TermWeight
 from training.linear import ClassWeight, SvmParameters
 
 _QUICK_C = (1.0, 0.3, 3.0, 10.0)
 _FULL_C = (1.0, 0.1, 0.3, 3.0, 10.0)
-_MIN_DF = (2, 1, 3)
+_MIN_DF = (1, 2, 3)
 _CLASS_WEIGHTS: tuple[ClassWeight | None, ...] = (None, "balanced")
+_TERM_WEIGHTS = (TermWeight.RELEVANCE, TermWeight.IDF)
+_SCOUTS = (SvmParameters(1.0, None), SvmParameters(0.3, "balanced"))
 _DEFAULT_C = 1.0
 
 Value = TypeVar("Value")
@@ -23,7 +25,7 @@ class SearchEffort(StrEnum):
     NONE = "none"
     """One: the defaults and what was pinned."""
     QUICK = "quick"
-    """A dozen: first the machines, then one feature after the other."""
+    """Seventeen: ways to weigh terms, then machines, then vocabularies."""
     FULL = "full"
     """All combinations, twenty times as many."""
 
@@ -73,7 +75,7 @@ class Pins:
                 ngrams=_pinned(self.ngrams, (1,))[0],
                 min_df=_pinned(self.min_df, _MIN_DF)[0],
                 sublinear_tf=_pinned(self.sublinear_tf, (True,))[0],
-                term_weight=_pinned(self.term_weight, (TermWeight.IDF,))[0],
+                term_weight=_pinned(self.term_weight, _TERM_WEIGHTS)[0],
             ),
             SvmParameters(c=_pinned(self.c, (_DEFAULT_C,))[0], class_weight=self.class_weights[0]),
         )
@@ -89,15 +91,20 @@ class Pins:
         """The machine settings of a quick search."""
         return [SvmParameters(*pair) for pair in product(_pinned(self.c, _QUICK_C), self.class_weights)]
 
-    def feature_steps(self) -> list[tuple[str, tuple[int | TermWeight, ...]]]:
-        """The feature settings of a quick search: each step changes one and keeps what was best before."""
-        steps: list[tuple[str, object, tuple[int | TermWeight, ...]]] = [
-            ("term_weight", self.term_weight, (TermWeight.RELEVANCE,)),
-            ("min_df", self.min_df, (1, 3)),
-            ("sublinear_tf", self.sublinear_tf, (False,)),
-            ("ngrams", self.ngrams, (2,)),
-        ]
-        return [(name, values) for name, pinned, values in steps if pinned is None]
+    def scouts(self) -> list[SvmParameters]:
+        """Those of `machines` that compare features: a usual one, and one for uneven classes."""
+        return [machine for machine in self.machines() if self.c is not None or machine in _SCOUTS] or self.machines()
+
+    def weightings(self) -> list[FeatureParameters]:
+        """The ways to weigh terms of a quick search."""
+        pairs = product(_pinned(self.sublinear_tf, (True, False)), _pinned(self.term_weight, _TERM_WEIGHTS))
+        start = self.start.features
+        return [replace(start, sublinear_tf=sublinear, term_weight=weight) for sublinear, weight in pairs]
+
+    def vocabularies(self) -> list[dict[str, Any]]:
+        """Other vocabularies, which a quick search tries last: fields of `FeatureParameters` to replace."""
+        frequencies: list[dict[str, Any]] = [{"min_df": value} for value in _MIN_DF[1:]] if self.min_df is None else []
+        return [*frequencies, *([{"ngrams": 2}] if self.ngrams is None else [])]
 
     def everything(self) -> list[Parameters]:
         """All combinations, for a full search, those of equal features together."""
@@ -105,7 +112,7 @@ class Pins:
             _pinned(self.ngrams, (1, 2)),
             _pinned(self.min_df, _MIN_DF),
             _pinned(self.sublinear_tf, (True, False)),
-            _pinned(self.term_weight, tuple(TermWeight)),
+            _pinned(self.term_weight, _TERM_WEIGHTS),
         )
         machines = [SvmParameters(*pair) for pair in product(_pinned(self.c, _FULL_C), self.class_weights)]
         return [Parameters(FeatureParameters(*each), machine) for each in features for machine in machines]
@@ -113,17 +120,13 @@ class Pins:
     def settings(self, effort: SearchEffort) -> int:
         """How many settings a search tries."""
         if effort is SearchEffort.QUICK:
-            return len(self.machines()) + sum(len(values) for _, values in self.feature_steps())
+            scouting = (len(self.weightings()) - 1) * len(self.scouts())
+            return scouting + len(self.machines()) + len(self.vocabularies())
         return 1 if effort is SearchEffort.NONE else len(self.everything())
 
     def max_ngrams(self, effort: SearchEffort) -> int:
         """The longest n-gram that any setting needs counted."""
         return self.start.features.ngrams if effort is SearchEffort.NONE else max(_pinned(self.ngrams, (1, 2)))
-
-
-def with_feature(parameters: Parameters, name: str, value: int | TermWeight) -> Parameters:
-    """The same with one feature setting changed."""
-    return replace(parameters, features=replace(parameters.features, **cast("dict[str, Any]", {name: value})))
 
 
 def _pinned(pinned: Value | None, otherwise: tuple[Value, ...]) -> tuple[Value, ...]:

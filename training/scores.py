@@ -1,5 +1,6 @@
 """F1 and calibration error on arrays: what training chooses by and what evaluation reports."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,36 @@ class Bin(NamedTuple):
     pairs: int
     confidence: float
     accuracy: float
+
+
+class Tally(NamedTuple):
+    """What micro-F1 is made of, document by document, so that two models can be compared in pairs.
+
+    Attributes:
+        hits: float64 (documents,), labels given that are true.
+        sizes: float64 (documents,), labels given plus true labels.
+    """
+
+    hits: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+
+    @classmethod
+    def average(cls, truth: Flags, predictions: Sequence[Flags]) -> "Tally":
+        """The mean over several predictions for the same documents, each bool (documents, classes)."""
+        hits = [(truth & predicted).sum(axis=1) for predicted in predictions]
+        sizes = [truth.sum(axis=1) + predicted.sum(axis=1) for predicted in predictions]
+        return cls(np.mean(hits, axis=0), np.mean(sizes, axis=0))
+
+    @property
+    def micro_f1(self) -> float:
+        """F1 over all documents."""
+        return float(2.0 * self.hits.sum() / max(self.sizes.sum(), 1.0))
+
+    def gain_over(self, other: "Tally") -> tuple[float, float]:
+        """How much better this is in micro-F1, and the standard error of that, to first order over the documents."""
+        hits, sizes = self.hits - other.hits, self.sizes - other.sizes
+        gains = (2.0 * hits - other.micro_f1 * sizes) / max(other.sizes.mean(), 1.0)
+        return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
 
 
 def micro_f1(truth: Flags, predicted: Flags) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -14,12 +14,12 @@ from training.errors import NoTermsError
 from training.features import FeatureParameters, TermCounts
 from training.folds import Folds, cross_decide
 from training.linear import SvmParameters, Targets
-from training.parameters import Parameters, Pins, SearchEffort, with_feature
-from training.scores import micro_f1
+from training.parameters import Parameters, Pins, SearchEffort
+from training.scores import Flags, Tally
 from training.thresholds import Candidate, ThresholdRule, assign_labels, set_thresholds
 
-_GAIN = 0.001
-_NGRAM_GAIN = 0.004
+_STANDARD_ERRORS = 0.5
+_STANDARD_ERRORS_LONGER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,11 @@ class Trial:
     """One setting and what it reached.
 
     Attributes:
-        micro_f1: mean over the deals.
-        decisions: cross-validated, float64 (documents, classes), one array per deal.
+        tally: mean over the deals.
     """
 
     parameters: Parameters
-    micro_f1: float
-    decisions: tuple[NDArray[np.float64], ...]
+    tally: Tally
 
 
 @dataclass(slots=True)
@@ -79,10 +77,16 @@ class Search:
             raise NoTermsError("No term occurs in enough documents. Lower --min-df or add documents.")
 
     def _quick(self, pins: Pins) -> None:
-        self._try([Parameters(pins.start.features, machine) for machine in pins.machines()])
-        for name, values in pins.feature_steps():
-            current = self._best.parameters if self._best else pins.start
-            self._try([with_feature(current, name, value) for value in values])
+        self._try([Parameters(features, machine) for features in pins.weightings() for machine in pins.scouts()])
+        features = self._current(pins).features
+        self._try([Parameters(features, machine) for machine in pins.machines() if machine not in pins.scouts()])
+        for vocabulary in pins.vocabularies():
+            current = self._current(pins)
+            self._try([replace(current, features=replace(current.features, **vocabulary))])
+
+    def _current(self, pins: Pins) -> Parameters:
+        """The best so far; the start while nothing left a term."""
+        return self._best.parameters if self._best else pins.start
 
     def _try(self, settings: Sequence[Parameters]) -> None:
         for features, group in groupby(settings, key=lambda each: each.features):
@@ -95,23 +99,27 @@ class Search:
             for folds in self.deals
         ]
         for machine, decisions in zip(machines, zip(*by_deal, strict=True), strict=True):
-            score = float(np.mean([self._score(each) for each in decisions]))
-            self._remember(Trial(Parameters(features, machine), score, decisions))
+            tally = Tally.average(self.targets, [self._label(each) for each in decisions])
+            self._remember(Trial(Parameters(features, machine), tally))
 
     def _remember(self, trial: Trial) -> None:
-        self.tried.append((trial.parameters, trial.micro_f1))
-        if self._best is None or trial.micro_f1 > self._best.micro_f1 + _needed_gain(self._best, trial):
+        self.tried.append((trial.parameters, trial.tally.micro_f1))
+        if self._best is None or _is_better(trial, self._best):
             self._best = trial
 
-    def _score(self, decisions: NDArray[np.float64]) -> float:
+    def _label(self, decisions: NDArray[np.float64]) -> Flags:
         calibrated = probabilities(decisions, fit_calibration(decisions, self.targets).calibration)
         rule = ThresholdRule.BEST_ONLY if self.single_label else ThresholdRule.SHARED
         way = Candidate(rule, Fallback.BEST if self.single_label else Fallback.NONE)
         thresholds = set_thresholds(way, calibrated, self.targets)
-        return micro_f1(self.targets, assign_labels(calibrated, thresholds, way.fallback))
+        return assign_labels(calibrated, thresholds, way.fallback)
 
 
-def _needed_gain(best: Trial, trial: Trial) -> float:
-    """Defaults come first and yield only to more than chance; longer terms make models many times larger and slower."""
+def _is_better(trial: Trial, best: Trial) -> bool:
+    """Defaults are tried first, and yield only to more than chance (L. Breiman et al. 1984, one-standard-error rule).
+
+    Longer terms make a model many times larger and slower, so their gain has to be beyond doubt.
+    """
+    gain, error = trial.tally.gain_over(best.tally)
     longer = trial.parameters.features.ngrams > best.parameters.features.ngrams
-    return _NGRAM_GAIN if longer else _GAIN
+    return gain > (_STANDARD_ERRORS_LONGER if longer else _STANDARD_ERRORS) * error

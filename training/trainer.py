@@ -1,6 +1,6 @@
 """From a corpus to everything a bundle holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -10,7 +10,7 @@ from models.bundle import BundleContent, Fallback
 from training.corpus import Corpus
 from training.errors import TrainingError
 from training.features import TermCounts, Vocabulary, choose_terms, count_terms, weigh
-from training.folds import Folds, deal_folds
+from training.folds import Folds, cross_decide, deal_folds
 from training.golden import golden_texts
 from training.linear import Linear, Targets, fit_linear
 from training.parameters import Parameters, Pins, SearchEffort
@@ -23,6 +23,7 @@ from training.validation import Decided, decide_labels
 
 _SMALL_CORPUS = 3000
 _DEALS_OF_SMALL_CORPUS = 2
+_FINER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +68,26 @@ class TrainedModel:
     remarks: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    vocabulary: Vocabulary
-    terms: tuple[str, ...]
-    linear: Linear
-
-
 def train_model(corpus: Corpus, language: str, settings: TrainingSettings, progress: Progress) -> TrainedModel:
     """Search, calibrate, set thresholds, and train on all documents.
 
     Raises:
-        TrainingError: the corpus has one class only, too few documents, or no terms.
+        TrainingError: the corpus has one class only, or no terms.
     """
-    targets = binarise(corpus.labels, corpus.classes)
-    _require_trainable(corpus)
+    _require_two_classes(corpus)
     with progress.stage("Counting terms", len(corpus.texts)) as advance:
         counts = count_terms(corpus.texts, settings.pins.max_ngrams(settings.search), advance)
-    deals = _deals(targets, settings)
-    search = _search(corpus, counts, targets, deals, settings, progress)
-    parameters, decisions = search.best.parameters, search.best.decisions
-    ways = candidates(single_label=corpus.single_label, rule=settings.rule, fallback=settings.fallback)
-    with progress.stage("Setting thresholds", 1):
-        decided = decide_labels(decisions, targets, deals, ways)
-    with progress.stage("Training on all documents", 1):
-        fitted = _fit(counts, targets, parameters, settings.seed)
+    work = _Work(corpus, settings, progress, counts, binarise(corpus.labels, corpus.classes))
+    parameters, tried = work.search()
+    decided = work.decide(parameters)
+    fitted = work.fit(parameters)
     return TrainedModel(
-        content=_content(corpus, language, settings, parameters, decided, fitted),
+        content=_content(language, work, parameters, decided, fitted),
         pipeline=build_pipeline(fitted.terms, fitted.vocabulary, fitted.linear, corpus.classes, parameters),
         parameters=parameters,
-        tried=tuple(search.tried),
+        tried=tuple(tried),
         decided=decided,
-        remarks=(
-            *corpus_remarks(corpus, targets, settings.folds, _number_of(deals[0])),
-            *model_remarks(corpus, targets, decided.calibrated.shared, unconverged=fitted.linear.unconverged),
-        ),
+        remarks=tuple(work.remarks(decided, fitted)),
     )
 
 
@@ -114,7 +100,78 @@ def binarise(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> Targets
     return targets
 
 
-def _require_trainable(corpus: Corpus) -> None:
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    vocabulary: Vocabulary
+    terms: tuple[str, ...]
+    linear: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One training: what is known from its start, and its steps."""
+
+    corpus: Corpus
+    settings: TrainingSettings
+    progress: Progress
+    counts: TermCounts
+    targets: Targets
+
+    def search(self) -> tuple[Parameters, list[tuple[Parameters, float]]]:
+        """The best settings, and all that were tried."""
+        pins, effort, seed = self.settings.pins, self.settings.search, self.settings.seed
+        deals = self._deals(self.settings.folds)
+        with self.progress.stage("Searching", pins.settings(effort) * _folds_in(deals)) as advance:
+            search = Search(self.counts, self.targets, deals, self.corpus.single_label, seed, advance)
+            search.run(pins, effort)
+        return search.best.parameters, search.tried
+
+    def decide(self, parameters: Parameters) -> Decided:
+        """Calibration and thresholds; on finer folds, whose machines are closer to the one trained on everything."""
+        deals = self._deals(_FINER * self.settings.folds)
+        ways = candidates(
+            single_label=self.corpus.single_label, rule=self.settings.rule, fallback=self.settings.fallback
+        )
+        with self.progress.stage("Calibrating", _folds_in(deals)) as advance:
+            decisions = [
+                cross_decide(
+                    self.counts,
+                    self.targets,
+                    folds,
+                    parameters.features,
+                    [parameters.machine],
+                    self.settings.seed,
+                    advance,
+                )[0]
+                for folds in deals
+            ]
+            return decide_labels(decisions, self.targets, deals, ways)
+
+    def fit(self, parameters: Parameters) -> _Fitted:
+        """The model itself."""
+        rows = np.arange(len(self.targets))
+        with self.progress.stage("Training", 1):
+            vocabulary = choose_terms(self.counts, rows, self.targets, parameters.features)
+            matrix = weigh(self.counts, rows, vocabulary, parameters.features)
+            linear = fit_linear(matrix, self.targets, parameters.machine, self.settings.seed)
+        terms = tuple(self.counts.terms[column] for column in vocabulary.columns)
+        return _Fitted(vocabulary, terms, linear)
+
+    def remarks(self, decided: Decided, fitted: _Fitted) -> Iterator[str]:
+        """What a person should know."""
+        folds = min(self.settings.folds, len(self.targets))
+        yield from corpus_remarks(self.corpus, self.targets, self.settings.folds, folds)
+        unconverged = fitted.linear.unconverged
+        yield from model_remarks(self.corpus, self.targets, decided.calibrated.shared, unconverged=unconverged)
+
+    def _deals(self, folds: int) -> list[Folds]:
+        """Small corpora are dealt several times: one deal alone would choose by luck."""
+        documents, seed = len(self.targets), self.settings.seed
+        number = _DEALS_OF_SMALL_CORPUS if documents < _SMALL_CORPUS else 1
+        return [deal_folds(self.targets, min(folds, documents), seed + deal) for deal in range(number)]
+
+
+def _require_two_classes(corpus: Corpus) -> None:
     if len(corpus.classes) == 1:
         raise TrainingError(
             f"All documents have the one label {corpus.classes[0]!r}, so there is nothing to tell apart. "
@@ -122,48 +179,12 @@ def _require_trainable(corpus: Corpus) -> None:
         )
 
 
-def _deals(targets: Targets, settings: TrainingSettings) -> list[Folds]:
-    """Small corpora are dealt several times: one deal alone would choose by luck."""
-    folds = min(settings.folds, len(targets))
-    number = _DEALS_OF_SMALL_CORPUS if len(targets) < _SMALL_CORPUS else 1
-    return [deal_folds(targets, folds, settings.seed + deal) for deal in range(number)]
+def _folds_in(deals: Sequence[Folds]) -> int:
+    return sum(int(folds.max()) + 1 for folds in deals)
 
 
-def _search(
-    corpus: Corpus,
-    counts: TermCounts,
-    targets: Targets,
-    deals: Sequence[Folds],
-    settings: TrainingSettings,
-    progress: Progress,
-) -> Search:
-    steps = settings.pins.settings(settings.search) * _number_of(deals[0]) * len(deals)
-    with progress.stage("Cross-validating", steps) as advance:
-        search = Search(counts, targets, deals, corpus.single_label, settings.seed, advance)
-        search.run(settings.pins, settings.search)
-    return search
-
-
-def _number_of(folds: Folds) -> int:
-    return int(folds.max()) + 1
-
-
-def _fit(counts: TermCounts, targets: Targets, parameters: Parameters, seed: int) -> _Fitted:
-    rows = np.arange(len(targets))
-    vocabulary = choose_terms(counts, rows, targets, parameters.features)
-    matrix = weigh(counts, rows, vocabulary, parameters.features)
-    terms = tuple(counts.terms[column] for column in vocabulary.columns)
-    return _Fitted(vocabulary, terms, fit_linear(matrix, targets, parameters.machine, seed))
-
-
-def _content(
-    corpus: Corpus,
-    language: str,
-    settings: TrainingSettings,
-    parameters: Parameters,
-    decided: Decided,
-    fitted: _Fitted,
-) -> BundleContent:
+def _content(language: str, work: _Work, parameters: Parameters, decided: Decided, fitted: _Fitted) -> BundleContent:
+    corpus, settings = work.corpus, work.settings
     return BundleContent(
         lang=language,
         classes=corpus.classes,

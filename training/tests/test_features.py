@@ -1,0 +1,93 @@
+"""TF-IDF from cached counts is what scikit-learn would have computed."""
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from training.errors import NoTermsError
+from training.features import FeatureParameters, TermWeight, choose_terms, count_terms, weigh
+from training.relevance import relevance
+
+TEXTS = [
+    "the cat sat on the mat",
+    "the dog sat on the cat and the cat ran",
+    "a completely different sentence, with punctuation!",
+    "dog dog dog",
+    "x y z",
+    "The Mat IS on the DOG; Straße İstanbul ΣΊΣΥΦΟΣ",
+]
+TARGETS = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1], [1, 1]], dtype=bool)
+ROWS = np.array([0, 1, 2, 3, 5])
+
+
+def ignore(_: int) -> None:
+    """Take no notice of progress."""
+
+
+@pytest.mark.parametrize("ngrams", [1, 2])
+@pytest.mark.parametrize("min_df", [1, 2])
+@pytest.mark.parametrize("sublinear_tf", [True, False])
+def test_weights_from_counts_equal_scikit_learn(ngrams, min_df, sublinear_tf):
+    """Fitted on some documents and applied to others, every setting gives TfidfVectorizer's numbers exactly."""
+    counts = count_terms(TEXTS, 2, ignore)
+    parameters = FeatureParameters(ngrams, min_df, sublinear_tf)
+    vocabulary = choose_terms(counts, ROWS, TARGETS[ROWS], parameters)
+    ours = weigh(counts, np.arange(len(TEXTS)), vocabulary, parameters)
+    theirs = TfidfVectorizer(ngram_range=(1, ngrams), min_df=min_df, sublinear_tf=sublinear_tf)
+    theirs.fit([TEXTS[row] for row in ROWS])
+    assert [counts.terms[column] for column in vocabulary.columns] == list(theirs.get_feature_names_out())
+    np.testing.assert_allclose(ours.toarray(), theirs.transform(TEXTS).toarray(), rtol=1e-12)
+
+
+def test_counting_reports_every_text():
+    """The progress adds up to the number of texts."""
+    steps: list[int] = []
+    count_terms(TEXTS, 1, steps.append)
+    assert sum(steps) == len(TEXTS)
+
+
+@pytest.mark.parametrize("texts", [["", "   "], ["a b c"], ["!?"]])
+def test_texts_without_words_are_an_error(texts):
+    """Nothing to learn from is said in a sentence."""
+    with pytest.raises(NoTermsError, match="nothing to learn from"):
+        count_terms(texts, 1, ignore)
+
+
+def test_a_minimum_that_no_term_reaches_is_an_error():
+    """The message names the option."""
+    with pytest.raises(NoTermsError, match="--min-df"):
+        choose_terms(count_terms(TEXTS, 1, ignore), ROWS, TARGETS[ROWS], FeatureParameters(min_df=50))
+
+
+def test_relevance_prefers_terms_of_one_class():
+    """A term that occurs in one class only outweighs one that occurs in both alike."""
+    presence = count_terms(["goal the", "goal the", "bank the", "bank the"], 1, ignore)
+    targets = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
+    weight = dict(zip(presence.terms, relevance(presence.matrix, targets), strict=True))
+    assert weight["goal"] == pytest.approx(weight["bank"])
+    assert weight["goal"] > 1.5 * weight["the"] > 0
+
+
+def test_relevance_ignores_how_often_a_term_occurs_in_a_document():
+    """Presence counts, not repetition."""
+    targets = np.array([[1, 0], [0, 1]], dtype=bool)
+    once = count_terms(["goal the", "bank the"], 1, ignore)
+    often = count_terms(["goal goal goal the", "bank the the"], 1, ignore)
+    np.testing.assert_allclose(relevance(once.matrix, targets), relevance(often.matrix, targets))
+
+
+def test_relevance_of_a_class_without_documents_is_finite():
+    """A class that is missing from a fold's training documents does no harm."""
+    targets = np.array([[1, 0, 0], [0, 1, 0]], dtype=bool)
+    assert np.isfinite(relevance(count_terms(["goal", "bank"], 1, ignore).matrix, targets)).all()
+
+
+def test_relevance_multiplies_the_inverse_document_frequency():
+    """The term weights are idf times relevance, for the chosen terms."""
+    counts = count_terms(TEXTS, 1, ignore)
+    plain = choose_terms(counts, ROWS, TARGETS[ROWS], FeatureParameters(min_df=2))
+    weighted = choose_terms(
+        counts, ROWS, TARGETS[ROWS], FeatureParameters(min_df=2, term_weight=TermWeight.RELEVANCE)
+    )
+    factor = relevance(counts.matrix[ROWS][:, plain.columns], TARGETS[ROWS])
+    np.testing.assert_allclose(weighted.weights, plain.weights * factor)
