@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-
 from models.content import VectorizerConfig
 from models.problems import BundleError, BundleProblem
 
@@ -19,6 +17,9 @@ def build_analyzer(config: VectorizerConfig) -> Analyzer:
     Raises:
         BundleError: scikit-learn does not accept the settings.
     """
+    # A second to import: commands that score nothing must not wait for it.
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - as above
+
     vectorizer = TfidfVectorizer(
         analyzer=config.analyzer,
         ngram_range=config.ngram_range,

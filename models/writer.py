@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import scipy
-import sklearn
 from numpy.typing import NDArray
 
 from models.content import BundleContent
@@ -90,6 +88,8 @@ def _write_files(directory: Path, content: BundleContent, pipeline: object | Non
     if content.idf is not None:
         _save(directory / IDF_NAME, content.idf, "<f4")
     if pipeline is not None:
+        import joblib  # noqa: PLC0415 - only training writes pipelines; a worker starts without it
+
         joblib.dump(pipeline, directory / PIPELINE_NAME, compress=3)
     (directory / GOLDEN_NAME).write_bytes(_record_golden(content))
 
@@ -142,8 +142,8 @@ def _library_versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
+        "scipy": installed_version("scipy"),
+        "scikit-learn": installed_version("scikit-learn"),
     }
 
 
