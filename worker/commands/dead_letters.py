@@ -182,9 +182,13 @@ def replay(  # noqa: PLR0913 - one per option
 
 
 def _agreed(plan: Plan, *, yes: bool) -> bool:
-    if yes or not sys.stdin.isatty():
+    if yes or not _is_dialogue():
         return True
     return click.confirm(f"Send {counted(plan.total, 'dead letter')} to {plan.topic}?", err=True)
+
+
+def _is_dialogue() -> bool:
+    return sys.stdin.isatty()
 
 
 def _replay(replay: Replay, sender: Sender, letters: "_Letters") -> int:
