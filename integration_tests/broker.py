@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple, cast
 
 from confluent_kafka import (
@@ -71,8 +72,8 @@ class Kafka:
         return set(self.admin().list_topics(timeout=TIMEOUT_S).topics)
 
     def admin(self) -> AdminClient:
-        """A client for what is not covered here."""
-        return AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        """A client for what is not covered here; one for all, since connecting is what takes the time."""
+        return _admin(self.bootstrap_servers)
 
     def producer(self, **config: str | float | bool) -> Producer:
         """A producer; keyword names have underscores for dots (`transactional_id="t"`)."""
@@ -142,6 +143,11 @@ class Kafka:
 
     def _partitions(self, topic: str) -> list[int]:
         return sorted(self.admin().list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
+
+
+@cache
+def _admin(bootstrap_servers: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap_servers})
 
 
 def _wait_for_leaders(admin: AdminClient, topic: str, partitions: int) -> None:

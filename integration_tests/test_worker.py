@@ -137,8 +137,8 @@ def test_sigterm_in_mid_batch(system: System, sample: list[Document]) -> None:
 
 def test_kill_in_mid_transaction(system: System, sample: list[Document]) -> None:
     """A worker killed with a transaction open leaves nothing visible of it; the next one repeats that batch."""
-    documents = system.send(numbered(sample, 20_000))
-    for _ in range(3):
+    documents = system.send(numbered(sample, 10_000))
+    for _ in range(2):
         with system.worker(*SMALL_BATCHES) as worker:
             worker.await_ready()
             freeze_in_transaction(system, worker)
@@ -256,7 +256,7 @@ def test_two_workers_with_one_slot(system: System) -> None:
 
 def test_a_second_signal_forces(system: System, sample: list[Document]) -> None:
     """SIGTERM twice ends the worker at once, with the code that asks for a restart, and nothing is lost."""
-    documents = system.send(numbered(sample, 20_000))
+    documents = system.send(numbered(sample, 10_000))
     with system.worker(*SMALL_BATCHES) as worker:
         system.await_settled(300)
         psutil.Process(worker.process.pid).terminate()
