@@ -143,7 +143,7 @@ class Sending:
         started = self._clock.monotonic()
         interrupted = False
         try:
-            with track("sending", self._total(files), self._clock) as tracker:
+            with track("acknowledged", self._total(files), self._clock) as tracker:
                 self._send(files, tracker)
                 self._sender.finish(Deadline(self._clock, ACKNOWLEDGE_SECONDS))
         except KeyboardInterrupt:
@@ -166,11 +166,12 @@ class Sending:
         records = islice(self._records(files, tracker), self._plan.limit)
         per_second = self._plan.per_second
         size = _CHUNK if per_second is None else max(1, min(_CHUNK, int(per_second / 10)))
-        started, handed = self._clock.monotonic(), 0
+        started, handed, told = self._clock.monotonic(), 0, 0
         while chunk := list(islice(records, size)):
             self._sender.send(chunk)
             handed += len(chunk)
-            tracker.records_done(len(chunk))
+            before, told = told, self._sender.delivered
+            tracker.records_done(told - before)
             if per_second is not None:
                 self._clock.sleep(max(0.0, started + handed / per_second - self._clock.monotonic()))
 

@@ -7,7 +7,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as ClientPartition
 
-from worker.kafka.consumer import log_client_error
+from worker.kafka.client_log import LOGGING
 from worker.kafka.errors import REJOINING, translate
 from worker.kafka.settings import Settings
 from worker.stream.deadline import Deadline
@@ -28,7 +28,7 @@ class _Deliveries:
 
     def __init__(self, settings: Settings) -> None:
         try:
-            self.producer = Producer({**settings, "error_cb": log_client_error, "on_delivery": self._on_delivery})
+            self.producer = Producer({**settings, **LOGGING, "on_delivery": self._on_delivery})
         except KafkaException as error:
             raise FatalError(f"The Kafka settings are not accepted: {error.args[0]}") from error
         self._failure: KafkaError | None = None
@@ -249,3 +249,12 @@ class _ToolDeliveries(_Deliveries):
             self.rejected.append(Rejected(message.key(), error.str()))
         else:
             super()._on_delivery(error, message)
+
+    def raise_failure(self) -> None:
+        """Raise the first failed delivery, if there was one that concerns more than its own record."""
+        if self._failure is not None:
+            what = f"{self._failure.str()} ({self._failure.name()})"
+            raise FatalError(
+                f"The cluster stopped taking records: {what}. Is it up, and may you write there? "
+                "What was not acknowledged may or may not have arrived."
+            )
