@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
 
 from worker.clock import SystemClock
 from worker.config import Topics
-from worker.kafka.consumer import log_client_error
+from worker.kafka.client_log import LOGGING, log_client_error
 from worker.kafka.settings import Settings
 from worker.stream.deadline import Deadline
 
@@ -50,7 +50,7 @@ class Cluster:
         self._clock = SystemClock()
         self._last_error: KafkaError | None = None
         try:
-            configuration: dict[str, Any] = {**settings, "error_cb": self._on_error}
+            configuration: dict[str, Any] = {**settings, **LOGGING, "error_cb": self._on_error}
             self._client = AdminClient(configuration)
         except KafkaException as error:
             raise ClusterError(f"The Kafka settings are not accepted: {error.args[0]}") from error

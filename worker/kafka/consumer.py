@@ -10,6 +10,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.clock import Clock, SystemClock
+from worker.kafka.client_log import LOGGING
 from worker.kafka.errors import translate
 from worker.kafka.settings import Settings
 from worker.stream.deadline import Deadline
@@ -47,7 +48,7 @@ class GroupSource:
             self._consumer = Consumer(
                 {
                     **settings,
-                    "error_cb": log_client_error,
+                    **LOGGING,
                     "stats_cb": lambda text: on_statistics(text.encode()),
                 }
             )
@@ -147,7 +148,7 @@ class TopicReader:
         }
         self._clock = clock or SystemClock()
         try:
-            self._consumer = Consumer({**settings, **own, "error_cb": log_client_error})
+            self._consumer = Consumer({**settings, **own, **LOGGING})
         except KafkaException as error:
             raise FatalError(f"The Kafka settings are not accepted: {error.args[0].str()}") from error
 
@@ -263,11 +264,6 @@ def _raise_if_fatal(error: KafkaError) -> None:
     if error.fatal() or (error.code() not in _PASSING and not error.retriable()):
         raise translate(error, "reading documents")
     log.warning("consumer_error", error=error.name(), detail=error.str())
-
-
-def log_client_error(error: KafkaError) -> None:
-    """The client's error callback: what it reports here it works on by itself."""
-    log.warning("kafka_client", error=error.name(), detail=error.str())
 
 
 def lag_by_partition(

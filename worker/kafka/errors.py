@@ -27,10 +27,13 @@ class ClientError(Protocol):
     def txn_requires_abort(self) -> bool:
         """Whether the transaction must be aborted."""
 
+    def str(self) -> str:
+        """The error as a sentence."""
+
 
 def translate(error: ClientError, doing: str) -> StreamError:
     """The error of ours that says what must be done. `doing` completes "... while ..."."""
-    sentence = f"{error} ({error.name()}) while {doing}"
+    sentence = f"{error.str()} ({error.name()}) while {doing}"
     if error.name() in _FENCED:
         return FencedError(
             f"{sentence}. Another worker started with this worker's slot, or the transaction timed out. "
