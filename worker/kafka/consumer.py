@@ -44,6 +44,7 @@ class GroupSource:
         """
         self._topic = topic
         self._listener: RebalanceListener | None = None
+        self._first: list[Message] = []  # read by the first call of a poll; its second call may revoke its partition
         try:
             self._consumer = Consumer(
                 {
@@ -73,10 +74,11 @@ class GroupSource:
         Raises:
             FatalError: the client cannot go on.
         """
-        messages = self._consumer.consume(1, timeout)
-        if messages and max_records > 1:
-            messages += self._consumer.consume(max_records - 1, _GATHER_SECONDS)
-        return to_records(messages)
+        self._first = self._consumer.consume(1, timeout)
+        if not self._first or max_records == 1:
+            return to_records(self._first)
+        rest = self._consumer.consume(max_records - 1, _GATHER_SECONDS)
+        return to_records(self._first + rest)
 
     def membership(self) -> bytes | None:
         """The group metadata; None while there is no generation.
@@ -112,6 +114,7 @@ class GroupSource:
             if self._listener is not None:
                 self._listener.revoked(_ours(partitions))
         finally:
+            self._forget(partitions)
             consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
@@ -119,7 +122,12 @@ class GroupSource:
             if self._listener is not None:
                 self._listener.lost(_ours(partitions))
         finally:
+            self._forget(partitions)
             consumer.incremental_unassign(partitions)
+
+    def _forget(self, partitions: list[ClientPartition]) -> None:
+        gone = _ours(partitions)
+        self._first = [m for m in self._first if (m.topic(), m.partition()) not in gone]
 
 
 class Bounds(NamedTuple):
