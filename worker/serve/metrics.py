@@ -5,7 +5,7 @@ import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -110,6 +110,9 @@ class Metrics:
         self.predictions = Counter(
             "clf_predictions", "Labels given, by language and class.", ["lang", "name"], registry=registry
         )
+        ProcessCollector(
+            registry=registry
+        )  # process_cpu_seconds_total, process_resident_memory_bytes, open descriptors
         build = Info("clf_build", "The program.", registry=registry)
         build.info({"version": version, "python": platform.python_version()})
         self.assigned.labels(self._documents).set(0)
