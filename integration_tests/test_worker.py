@@ -267,3 +267,25 @@ def test_a_second_signal_forces(system: System, sample: list[Document]) -> None:
         system.await_settled(len(documents))
         assert second.terminate() == 0
     assert_each_once(system, documents)
+
+
+def test_topics_with_small_limits(system: System, sample: list[Document]) -> None:
+    """Brokers hold whole batches to a topic's limit; the worker's batches stay below that of its topics."""
+    small = System(
+        system.kafka,
+        system.directory,
+        *(f"{name}.small" for name in (system.documents, system.classifications, system.dead_letters)),
+        group=f"{system.group}.small",
+    )
+    for topic, size in ((small.documents, 20_000), (small.classifications, 86_000), (small.dead_letters, 86_000)):
+        system.kafka.create_topic(topic, partitions=1, config={"max.message.bytes": str(size)})
+    documents = list(numbered(sample, 2_000))
+    for chunk in range(0, len(documents), 10):  # the test's own producer must respect the limit, too
+        system.kafka.produce(
+            small.documents, [ToSend(d.to_json(), d.url.encode()) for d in documents[chunk : chunk + 10]]
+        )
+    with small.worker("--no-scoring") as worker:
+        small.await_settled(len(documents))
+        assert worker.terminate() == 0
+    assert_each_once(small, documents)
+    system.kafka.delete_topics(small.documents, small.classifications, small.dead_letters)

@@ -158,20 +158,23 @@ class _Worker:
             kafka_settings.common(servers, properties, "consumer"), config.group.group, config.group.group_protocol
         )
         source = GroupSource(consumer, config.topics.documents, self._on_statistics)
-        publisher = self._publisher(kafka_settings.common(servers, properties, "producer"), slot, source)
+        limit = min(
+            topics[name].max_message_bytes for name in (config.topics.classifications, config.topics.dead_letters)
+        )
+        producer = kafka_settings.producer(kafka_settings.common(servers, properties, "producer"), limit)
+        publisher = self._publisher(producer, slot, source)
         log.info("consumer_settings", settings=kafka_settings.redacted(consumer))
         loop = self._loop(source, publisher, classifier, topics[config.topics.dead_letters].partitions)
         source.subscribe(loop)
         self._lifecycle.move(State.WAITING)
         return _Running(loop, source, publisher)
 
-    def _publisher(self, base: Settings, slot: Slot, source: GroupSource) -> Publisher:
+    def _publisher(self, producer: Settings, slot: Slot, source: GroupSource) -> Publisher:
         guarantee = self._config.guarantee
         if guarantee.delivery is Delivery.AT_LEAST_ONCE:
-            settings = kafka_settings.producer(base)
-            log.info("producer_settings", settings=kafka_settings.redacted(settings))
-            return AtLeastOncePublisher(settings, source.client)
-        settings = kafka_settings.transactional(base, slot.transactional_id, guarantee.transaction_timeout)
+            log.info("producer_settings", settings=kafka_settings.redacted(producer))
+            return AtLeastOncePublisher(producer, source.client)
+        settings = kafka_settings.transactional(producer, slot.transactional_id, guarantee.transaction_timeout)
         log.info("producer_settings", settings=kafka_settings.redacted(settings))
         publisher = TransactionalPublisher(settings)
         try:

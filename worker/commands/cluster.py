@@ -22,7 +22,6 @@ QUIET = 2
 
 ACKNOWLEDGE_SECONDS = 60.0
 QUEUE_BYTES = 128 * 2**20
-_BATCH_BYTES = 1_000_000
 
 _REFUSALS = (ClusterError, SettingsError, BrokerError)
 
@@ -45,8 +44,6 @@ def client_settings(cluster: Cluster, scope: str) -> Settings:
 def sender_settings(cluster: Cluster, topic: str) -> Settings:
     """The settings of a producer into one topic, of bounded memory, that gives up in time.
 
-    A batch never exceeds what the topic takes, or the broker would refuse good records with their neighbours.
-
     Raises:
         ClusterError: no broker answers, or there is no such topic.
         SettingsError: as `client_settings`.
@@ -55,9 +52,8 @@ def sender_settings(cluster: Cluster, topic: str) -> Settings:
     own: Settings = {
         "message.timeout.ms": round(ACKNOWLEDGE_SECONDS * 1000),
         "queue.buffering.max.kbytes": QUEUE_BYTES // 1024,
-        "batch.size": min(_BATCH_BYTES, found.max_message_bytes),
     }
-    return kafka_settings.producer({**own, **client_settings(cluster, "producer")})
+    return kafka_settings.producer({**own, **client_settings(cluster, "producer")}, found.max_message_bytes)
 
 
 def partitions_of(cluster: Cluster, topic: str) -> int:

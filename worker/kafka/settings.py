@@ -28,6 +28,7 @@ _SCOPES = ("consumer", "producer")
 
 # A single document may be as large as the broker allows: its limit decides, not the client's (default 1 MB).
 _MESSAGE_MAX_BYTES = 100_000_000
+_BATCH_BYTES = 1_000_000  # librdkafka's own default
 
 
 class SettingsError(ValueError):
@@ -98,21 +99,26 @@ def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
     return {**settings, **base}
 
 
-def producer(base: Settings) -> Settings:
-    """The settings of every producer."""
+def producer(base: Settings, max_message_bytes: int = _BATCH_BYTES) -> Settings:
+    """The settings of every producer.
+
+    `max_message_bytes` is the least `max.message.bytes` of the topics it writes to. Brokers hold whole batches to that
+    limit, so a batch must not exceed it, or good records would be refused along with their neighbours.
+    """
     return {
         "enable.idempotence": True,
         # The Java client's default: keyed records of both meet in the same partition.
         "partitioner": "murmur2_random",
         "message.max.bytes": _MESSAGE_MAX_BYTES,
+        "batch.size": min(_BATCH_BYTES, max_message_bytes),
         "compression.type": "lz4",
         "delivery.report.only.error": True,
         **base,
     }
 
 
-def transactional(base: Settings, transactional_id: str, timeout_seconds: float) -> Settings:
-    """The settings of a worker's transactional producer."""
+def transactional(settings: Settings, transactional_id: str, timeout_seconds: float) -> Settings:
+    """The settings of a worker's transactional producer, from those of a producer."""
     timeout_ms = round(timeout_seconds * 1000)
     return {
         # Each transaction meets CONCURRENT_TRANSACTIONS while the last one is being completed, and waits this long.
@@ -120,7 +126,7 @@ def transactional(base: Settings, transactional_id: str, timeout_seconds: float)
         "transaction.timeout.ms": timeout_ms,
         "message.timeout.ms": timeout_ms,
         "socket.timeout.ms": timeout_ms,
-        **producer(base),
+        **settings,
         "transactional.id": transactional_id,
     }
 
