@@ -3,6 +3,7 @@
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -271,11 +272,11 @@ def test_a_second_signal_forces(system: System, sample: list[Document]) -> None:
 
 def test_topics_with_small_limits(system: System, sample: list[Document]) -> None:
     """Brokers hold whole batches to a topic's limit; the worker's batches stay below that of its topics."""
-    small = System(
-        system.kafka,
-        system.directory,
-        *(f"{name}.small" for name in (system.documents, system.classifications, system.dead_letters)),
-        group=f"{system.group}.small",
+    small = replace(
+        system,
+        documents=f"{system.documents}.small",
+        classifications=f"{system.classifications}.small",
+        dead_letters=f"{system.dead_letters}.small",
     )
     for topic, size in ((small.documents, 20_000), (small.classifications, 86_000), (small.dead_letters, 86_000)):
         system.kafka.create_topic(topic, partitions=1, config={"max.message.bytes": str(size)})
