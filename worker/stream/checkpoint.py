@@ -1,6 +1,6 @@
 """The unit of commit: the only place that begins, commits or aborts."""
 
-import threading
+from threading import Event
 
 from worker.clock import Clock
 from worker.stream.deadline import Deadline
@@ -21,14 +21,9 @@ class Checkpoint:
         self._observer = observer
         self._clock = clock
         self._timeout = timeout_seconds
-        self._cancelled = threading.Event()
 
-    def cancel(self) -> None:
-        """Ask the running commit to abort at its next step: the partitions were lost."""
-        self._cancelled.set()
-
-    def run(self, outcome: Outcome, membership: bytes) -> None:
-        """Commit `outcome`.
+    def run(self, outcome: Outcome, membership: bytes, cancelled: Event) -> None:
+        """Commit `outcome`, unless `cancelled` is set before the last step: then its partitions were lost, it aborts.
 
         Raises:
             AbortableError: nothing was committed; the same outcome may be tried again.
@@ -38,7 +33,8 @@ class Checkpoint:
         deadline = Deadline(self._clock, self._timeout)
         try:
             self._publisher.begin()  # 1
-            self._send(outcome)  # 2
+            self._send(outcome, cancelled)  # 2
+            _check(cancelled)
             self._commit(outcome, membership, deadline)  # 3
         except (AbortableError, RetriableError) as error:
             self._abort(deadline)
@@ -48,29 +44,22 @@ class Checkpoint:
         except BaseException:
             self._abort(deadline)
             raise
-        finally:
-            self._cancelled.clear()
 
     def acknowledge(self, outcome: Outcome) -> None:
         """4: the one step that belongs to the polling thread; see `Publisher.acknowledge`."""
         self._publisher.acknowledge(outcome.offsets)
 
-    def _send(self, outcome: Outcome) -> None:
+    def _send(self, outcome: Outcome, cancelled: Event) -> None:
         started = self._clock.monotonic()
         for part in outcome.parts.values():
-            self._check_cancelled()
+            _check(cancelled)
             self._publisher.send(part.outgoing)
         self._observer.stage("produce", self._clock.monotonic() - started)
 
     def _commit(self, outcome: Outcome, membership: bytes, deadline: Deadline) -> None:
-        self._check_cancelled()
         started = self._clock.monotonic()
         self._publisher.commit(outcome.offsets, membership, deadline)
         self._observer.stage("commit", self._clock.monotonic() - started)
-
-    def _check_cancelled(self) -> None:
-        if self._cancelled.is_set():
-            raise AbortableError("The partitions of this batch were lost to another worker.")
 
     def _abort(self, deadline: Deadline) -> None:
         try:
@@ -80,3 +69,8 @@ class Checkpoint:
         except StreamError as error:
             raise FatalError(f"The transaction could not be aborted: {error}") from error
         self._observer.transaction_aborted()
+
+
+def _check(cancelled: Event) -> None:
+    if cancelled.is_set():
+        raise AbortableError("The partitions of this batch were lost to another worker.")

@@ -10,6 +10,7 @@ every decision and every callback of the client, happens on the thread that call
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import structlog
@@ -77,6 +78,7 @@ class StreamLoop:
         self._settled: Outcome | None = None
         self._committing: Future[None] | None = None
         self._in_commit: Outcome | None = None
+        self._cancelled = Event()  # of that commit alone: one that ended already must not cancel the next
         self._attempts = 0
         self._gone: set[TopicPartition] = set()  # given up while their records were being processed
         self._paused = False
@@ -162,7 +164,9 @@ class StreamLoop:
         if membership is None:
             return
         self._in_commit, self._settled = self._settled, None
-        self._committing = self._stages.committing.submit(self._checkpoint.run, self._in_commit, membership)
+        self._cancelled = Event()
+        run = self._checkpoint.run
+        self._committing = self._stages.committing.submit(run, self._in_commit, membership, self._cancelled)
 
     def _start_processing(self, *, drain: bool) -> None:
         if self._processing is not None or not (self._open.due or (drain and self._open.records)):
@@ -242,7 +246,7 @@ class StreamLoop:
     def lost(self, partitions: Collection[TopicPartition]) -> None:
         """Let go of `partitions`, which are another worker's already: a commit that has not gone out yet is aborted."""
         if self._in_commit is not None and not self._in_commit.parts.keys().isdisjoint(partitions):
-            self._checkpoint.cancel()
+            self._cancelled.set()
         self._let_go(partitions)
         self._await_commit(Deadline(self._clock, self._limits.revoke_timeout))
         self._note(RebalanceEvent.LOST, partitions)

@@ -63,6 +63,11 @@ class HeldExecutor(Executor):
         _run(*self.held.pop(0))
         return True
 
+    def run_all(self) -> None:
+        """Run every task that was kept."""
+        while self.release():
+            pass
+
 
 def _run(future: Future[Any], call: Callable[[], Any]) -> None:
     try:

@@ -15,6 +15,7 @@ abort    Abortable, Retriable,    -        FatalError: the state of the transact
 """
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -52,7 +53,7 @@ def called(step: str) -> list[str]:
 def test_a_commit() -> None:
     """Nothing raised: begin, every part sent in order, one commit with the offsets and the membership; no abort."""
     publisher, observer = ScriptedPublisher(), NotingObserver()
-    checkpoint(publisher, observer).run(OUTCOME, MEMBERSHIP)
+    checkpoint(publisher, observer).run(OUTCOME, MEMBERSHIP, Event())
     assert publisher.calls == ["begin", "send", "send", "commit"]
     assert [item.value for item in publisher.sent] == [b"0", b"1", b"5"]
     assert publisher.commits == [{P0: 2, P1: 6}]
@@ -66,7 +67,7 @@ def test_abortable_and_retriable_abort(step: str, error: StreamError) -> None:
     """The transaction is aborted and counted, and the caller may run the same outcome again."""
     publisher, observer = ScriptedPublisher({step: [error]}), NotingObserver()
     with pytest.raises(AbortableError, match=str(error)):
-        checkpoint(publisher, observer).run(OUTCOME, MEMBERSHIP)
+        checkpoint(publisher, observer).run(OUTCOME, MEMBERSHIP, Event())
     assert publisher.calls == [*called(step), "abort"]
     assert (publisher.commits, observer.aborts) == ([], 1)
 
@@ -77,7 +78,7 @@ def test_fenced_and_fatal_touch_nothing(step: str, error: StreamError) -> None:
     """A transaction that is not ours, or whose outcome is unknown, is not aborted either."""
     publisher, observer = ScriptedPublisher({step: [error]}), NotingObserver()
     with pytest.raises(type(error)) as caught:
-        checkpoint(publisher, observer).run(OUTCOME, MEMBERSHIP)
+        checkpoint(publisher, observer).run(OUTCOME, MEMBERSHIP, Event())
     assert caught.value is error
     assert publisher.calls == called(step)
     assert observer.aborts == 0
@@ -89,7 +90,7 @@ def test_an_unexpected_exception_aborts(step: str, error: BaseException) -> None
     """A bug, or an interrupt, leaves no transaction open, and is not swallowed."""
     publisher = ScriptedPublisher({step: [error]})
     with pytest.raises(type(error)) as caught:
-        checkpoint(publisher).run(OUTCOME, MEMBERSHIP)
+        checkpoint(publisher).run(OUTCOME, MEMBERSHIP, Event())
     assert caught.value is error
     assert publisher.calls == [*called(step), "abort"]
 
@@ -100,7 +101,7 @@ def test_a_failed_abort_is_fatal(step: str, error: StreamError) -> None:
     """When not even the abort works the process must end: the broker will abort for it."""
     publisher, observer = ScriptedPublisher({step: [AbortableError("first")], "abort": [error]}), NotingObserver()
     with pytest.raises(FatalError, match="could not be aborted"):
-        checkpoint(publisher, observer).run(OUTCOME, MEMBERSHIP)
+        checkpoint(publisher, observer).run(OUTCOME, MEMBERSHIP, Event())
     assert observer.aborts == 0
 
 
@@ -108,39 +109,26 @@ def test_fenced_while_aborting() -> None:
     """To be fenced while aborting is to be fenced."""
     publisher = ScriptedPublisher({"send": [AbortableError("first")], "abort": [FencedError("taken")]})
     with pytest.raises(FencedError):
-        checkpoint(publisher).run(OUTCOME, MEMBERSHIP)
+        checkpoint(publisher).run(OUTCOME, MEMBERSHIP, Event())
 
 
 @pytest.mark.parametrize(("step", "calls"), [("begin", ["begin", "abort"]), ("send", ["begin", "send", "abort"])])
 def test_cancelled_aborts_at_the_next_step(step: str, calls: list[str]) -> None:
     """A commit whose partitions were lost goes no further than the step it is in."""
-    publisher = ScriptedPublisher()
-    running = checkpoint(publisher)
-    publisher.on_step[step] = running.cancel
+    publisher, cancelled = ScriptedPublisher(), Event()
+    publisher.on_step[step] = cancelled.set
     with pytest.raises(AbortableError, match="lost"):
-        running.run(OUTCOME, MEMBERSHIP)
+        checkpoint(publisher).run(OUTCOME, MEMBERSHIP, cancelled)
     assert (publisher.calls, publisher.commits) == (calls, [])
 
 
 def test_cancelled_before_it_commits() -> None:
     """Even when everything was sent, a cancelled checkpoint does not commit."""
-    publisher = ScriptedPublisher()
-    running = checkpoint(publisher)
-    publisher.on_step["send"] = lambda: running.cancel() if publisher.calls.count("send") == 2 else None
+    publisher, cancelled = ScriptedPublisher(), Event()
+    publisher.on_step["send"] = lambda: cancelled.set() if publisher.calls.count("send") == 2 else None
     with pytest.raises(AbortableError, match="lost"):
-        running.run(OUTCOME, MEMBERSHIP)
+        checkpoint(publisher).run(OUTCOME, MEMBERSHIP, cancelled)
     assert publisher.calls == ["begin", "send", "send", "abort"]
-
-
-def test_a_cancelled_one_runs_again() -> None:
-    """Cancelling concerns one run: the next one commits."""
-    publisher = ScriptedPublisher()
-    running = checkpoint(publisher)
-    running.cancel()
-    with pytest.raises(AbortableError):
-        running.run(OUTCOME, MEMBERSHIP)
-    running.run(OUTCOME, MEMBERSHIP)
-    assert publisher.commits == [{P0: 2, P1: 6}]
 
 
 def test_one_deadline_is_shared_by_all_steps() -> None:
@@ -151,7 +139,7 @@ def test_one_deadline_is_shared_by_all_steps() -> None:
         clock.now += 3
 
     publisher.on_step["send"] = slow_send
-    Checkpoint(publisher, NotingObserver(), clock, 10.0).run(OUTCOME, MEMBERSHIP)
+    Checkpoint(publisher, NotingObserver(), clock, 10.0).run(OUTCOME, MEMBERSHIP, Event())
     assert publisher.time_left == [4.0]
 
 
@@ -159,7 +147,7 @@ def test_acknowledging_is_a_step_of_its_own() -> None:
     """`run` does not acknowledge: that belongs to another thread, which asks for it once the commit has ended."""
     publisher = ScriptedPublisher()
     running = checkpoint(publisher)
-    running.run(OUTCOME, MEMBERSHIP)
+    running.run(OUTCOME, MEMBERSHIP, Event())
     assert publisher.acknowledged == []
     running.acknowledge(OUTCOME)
     assert publisher.acknowledged == [{P0: 2, P1: 6}]
