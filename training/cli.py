@@ -50,10 +50,11 @@ def train(**values: Any) -> None:  # noqa: ANN401 - click has checked the types;
     clf train --data a.jsonl b.jsonl --lang de --models models --search full --no-activate
     """
     console, started = Console(stderr=True), perf_counter()
+    settings = options.training_settings(values)
     with _whole_sentences(console):
         destination = Destination.prepare(values["models"], values["lang"], values["version"])
         corpus = _read(_paths(values), options.corpus_rules(values, values["min_documents"]), console)
-        model = train_model(corpus, values["lang"], options.training_settings(values), progress_for(console))
+        model = train_model(corpus, values["lang"], settings, progress_for(console))
         manifest = publish(model, destination, activate=values["activate"])
         show_training(Console(), corpus, model)
         show_written(Console(), manifest, values["models"], perf_counter() - started, active=values["activate"])

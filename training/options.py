@@ -26,7 +26,8 @@ class Language(click.ParamType[str]):
 
     name = "language"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - click's signature
+        "Pin what a term counts for: its rarity (idf), that times how much it says about the classes (relevance), "
+        "or more of the first and less of the second (steep).",
         """The normalised code; a usage error when it is none."""
         code = normalise_language(str(value))
         if code == "und":
@@ -90,7 +91,7 @@ search_options = together(
     ),
     option(
         "--search",
-        "Settings to try by cross-validation: none takes the defaults, quick tries 17, full all 240.",
+        "Settings to try by cross-validation: none takes the defaults, quick tries 21, full all 360.",
         type=click.Choice([str(effort) for effort in SearchEffort]),
         default=str(SearchEffort.QUICK),
     ),
@@ -112,7 +113,7 @@ search_options = together(
     ),
     option(
         "--term-weight",
-        "Pin what a term counts for: its rarity, or that times how much it says about the classes.",
+        "Pin what a term counts for: its rarity (idf), that times how much it says about the classes (relevance), or more of the first and less of the second (steep).",
         type=click.Choice([str(weight) for weight in TermWeight]),
     ),
     option(
@@ -133,8 +134,16 @@ search_options = together(
 
 
 def training_settings(values: Values) -> TrainingSettings:
-    """The settings that the options of `search_options` say."""
+    """The settings that the options of `search_options` say.
+
+    Raises:
+        click.UsageError: they contradict each other.
+    """
     weight, rule, fallback = values["term_weight"], values["thresholds"], values["fallback"]
+    if (rule, fallback) == (ThresholdRule.BEST_ONLY, Fallback.NONE):
+        raise click.UsageError(
+            "--thresholds best-only with --fallback none would leave every document without a label."
+        )
     pins = Pins(
         c=values["c"],
         class_weight=values["class_weight"],

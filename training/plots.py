@@ -19,6 +19,8 @@ SHOWN_CURVES = 8
 SHOWN_CONFUSED = 20
 _MAX_POINTS = 300
 _SMALLEST_SHARE = 0.005
+# None leaves a field out: equal evaluations give equal pages.
+_METADATA = ("Creator", "Date", "Format", "Type")
 _MAX_NAME_CHARS = 28
 # A mid grey is readable on white and on black; grounds are transparent.
 _INK = "#808080"
@@ -76,10 +78,14 @@ def plot_confusion(measured: Measured) -> str:
     given = measured.truth[:, columns].T.astype(float) @ measured.predicted[:, columns]
     shares = given / np.maximum(measured.truth[:, columns].sum(axis=0), 1)[:, None]
     names = [_short(measured.names[column]) for column in columns]
+    if not columns:
+        return _svg(lambda axes: axes.set_axis_off(), (2, 2))
     side = 2.2 + 0.36 * len(columns)
 
     def draw(axes: Axes) -> None:
-        axes.imshow(shares, cmap=LinearSegmentedColormap.from_list("clf", ["#3b82c400", "#3b82c4ff"]), vmin=0, vmax=1)
+        colours = LinearSegmentedColormap.from_list("clf", ["#3b82c400", "#3b82c4ff"])
+        axes.pcolormesh(np.arange(len(names)), np.arange(len(names)), shares, cmap=colours, vmin=0, vmax=1)
+        axes.invert_yaxis()
         axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
         axes.set_yticks(range(len(names)), names)
         axes.set(xlabel="given", ylabel="true")
@@ -114,6 +120,6 @@ def _svg(draw: Callable[[Axes], None], inches: tuple[float, float]) -> str:
         figure = Figure(figsize=inches, layout="tight", facecolor="none")
         draw(figure.subplots())
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(_METADATA))
     document = buffer.getvalue()
     return document[document.index("<svg") :]

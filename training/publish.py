@@ -60,10 +60,15 @@ def publish(model: TrainedModel, destination: Destination, *, activate: bool) ->
     return manifest
 
 
+def version_now() -> str:
+    """The time as the name of a version, UTC, such as 20261122T045600Z."""
+    return f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}"
+
+
 def _write(model: TrainedModel, destination: Destination) -> Manifest:
     if destination.version is not None:
         return _write_as(model, destination, destination.version)
-    stamp = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}"
+    stamp = version_now()
     # Two trainings may end in the same second.
     for name in (stamp, *(f"{stamp}-{number}" for number in range(2, _MAX_SAME_SECOND))):
         try:

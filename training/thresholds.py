@@ -82,7 +82,10 @@ def assign_labels(probabilities: Probabilities, thresholds: NDArray[np.float64],
 def candidates(
     *, single_label: bool, rule: ThresholdRule | None = None, fallback: Fallback | None = None
 ) -> list[Candidate]:
-    """The ways that come into question, simplest first; `rule` and `fallback` leave only those of that kind."""
+    """The ways that come into question, simplest first; `rule` and `fallback` leave only those of that kind.
+
+    There is none for best-only without a fallback, which would never give a label.
+    """
     fallbacks = [fallback] if fallback else [Fallback.BEST] if single_label else [Fallback.NONE, Fallback.BEST]
     found = [Candidate(ThresholdRule.BEST_ONLY, Fallback.BEST)] if single_label or rule == "best-only" else []
     for each in fallbacks:

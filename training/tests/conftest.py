@@ -2,17 +2,19 @@
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from training.corpus import Corpus, CorpusRules, read_corpus
 
-Line = dict[str, object] | bytes | str
+Line = Any  # a document, or a line of text or bytes as it is
 WriteLines = Callable[..., Path]
 MakeCorpus = Callable[..., Corpus]
+MakeLines = Callable[..., list[Any]]
 
 _WORDS = {
     "sport": ["goal", "match", "referee", "league", "coach", "penalty", "stadium", "striker"],
@@ -22,10 +24,10 @@ _WORDS = {
 _COMMON = ["the", "and", "today", "said", "people", "year", "town", "after", "report", "new"]
 
 
-def make_lines(per_class: int, seed: int = 0, names: Sequence[str] = tuple(_WORDS)) -> list[Line]:
+def _make_lines(per_class: int, seed: int = 0, names: Sequence[str] = tuple(_WORDS)) -> list[Any]:
     """Documents with one label each: half words of the class, half common words, a few of another class."""
     random = np.random.default_rng(seed)
-    lines: list[Line] = []
+    lines: list[Any] = []
     for number in range(per_class):
         for name in names:
             other = names[int(random.integers(len(names)))]
@@ -34,6 +36,12 @@ def make_lines(per_class: int, seed: int = 0, names: Sequence[str] = tuple(_WORD
             url = f"https://{name}.example/{number}"
             lines.append({"url": url, "title": f"Page {number}", "text": text, "lang": "en", "labels": [name]})
     return lines
+
+
+@pytest.fixture
+def make_lines() -> MakeLines:
+    """Make documents with one label each, so many per class."""
+    return _make_lines
 
 
 @pytest.fixture
@@ -50,14 +58,13 @@ def write_lines(tmp_path: Path) -> WriteLines:
 
 
 @pytest.fixture
-def make_corpus(write_lines: WriteLines) -> Iterator[MakeCorpus]:
+def make_corpus(write_lines: WriteLines) -> MakeCorpus:
     """A corpus of the given lines, read from a file."""
 
-    def make(lines: Sequence[Line], **rules: object) -> Corpus:
-        wanted = CorpusRules(language="en", min_documents=2, max_bad_share=1.0, **rules)  # type: ignore[arg-type] # any rule
-        return read_corpus([write_lines(lines)], wanted)
+    def make(lines: Sequence[Line]) -> Corpus:
+        return read_corpus([write_lines(lines)], CorpusRules(language="en", min_documents=1, max_bad_share=1.0))
 
-    yield make
+    return make
 
 
 def _encode(line: Line) -> bytes:

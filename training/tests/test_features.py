@@ -1,5 +1,7 @@
 """TF-IDF from cached counts is what scikit-learn would have computed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -27,10 +29,10 @@ def ignore(_: int) -> None:
 @pytest.mark.parametrize("ngrams", [1, 2])
 @pytest.mark.parametrize("min_df", [1, 2])
 @pytest.mark.parametrize("sublinear_tf", [True, False])
-def test_weights_from_counts_equal_scikit_learn(ngrams, min_df, sublinear_tf):
+def test_weights_from_counts_equal_scikit_learn(*, ngrams: int, min_df: int, sublinear_tf: bool) -> None:
     """Fitted on some documents and applied to others, every setting gives TfidfVectorizer's numbers exactly."""
     counts = count_terms(TEXTS, 2, ignore)
-    parameters = FeatureParameters(ngrams, min_df, sublinear_tf)
+    parameters = FeatureParameters(ngrams, min_df, sublinear_tf, TermWeight.IDF)
     vocabulary = choose_terms(counts, ROWS, TARGETS[ROWS], parameters)
     ours = weigh(counts, np.arange(len(TEXTS)), vocabulary, parameters)
     theirs = TfidfVectorizer(ngram_range=(1, ngrams), min_df=min_df, sublinear_tf=sublinear_tf)
@@ -39,7 +41,7 @@ def test_weights_from_counts_equal_scikit_learn(ngrams, min_df, sublinear_tf):
     np.testing.assert_allclose(ours.toarray(), theirs.transform(TEXTS).toarray(), rtol=1e-12)
 
 
-def test_counting_reports_every_text():
+def test_counting_reports_every_text() -> None:
     """The progress adds up to the number of texts."""
     steps: list[int] = []
     count_terms(TEXTS, 1, steps.append)
@@ -47,19 +49,19 @@ def test_counting_reports_every_text():
 
 
 @pytest.mark.parametrize("texts", [["", "   "], ["a b c"], ["!?"]])
-def test_texts_without_words_are_an_error(texts):
+def test_texts_without_words_are_an_error(texts: Sequence[str]) -> None:
     """Nothing to learn from is said in a sentence."""
     with pytest.raises(NoTermsError, match="nothing to learn from"):
         count_terms(texts, 1, ignore)
 
 
-def test_a_minimum_that_no_term_reaches_is_an_error():
+def test_a_minimum_that_no_term_reaches_is_an_error() -> None:
     """The message names the option."""
     with pytest.raises(NoTermsError, match="--min-df"):
         choose_terms(count_terms(TEXTS, 1, ignore), ROWS, TARGETS[ROWS], FeatureParameters(min_df=50))
 
 
-def test_relevance_prefers_terms_of_one_class():
+def test_relevance_prefers_terms_of_one_class() -> None:
     """A term that occurs in one class only outweighs one that occurs in both alike."""
     presence = count_terms(["goal the", "goal the", "bank the", "bank the"], 1, ignore)
     targets = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
@@ -68,7 +70,7 @@ def test_relevance_prefers_terms_of_one_class():
     assert weight["goal"] > 1.5 * weight["the"] > 0
 
 
-def test_relevance_ignores_how_often_a_term_occurs_in_a_document():
+def test_relevance_ignores_how_often_a_term_occurs_in_a_document() -> None:
     """Presence counts, not repetition."""
     targets = np.array([[1, 0], [0, 1]], dtype=bool)
     once = count_terms(["goal the", "bank the"], 1, ignore)
@@ -76,18 +78,25 @@ def test_relevance_ignores_how_often_a_term_occurs_in_a_document():
     np.testing.assert_allclose(relevance(once.matrix, targets), relevance(often.matrix, targets))
 
 
-def test_relevance_of_a_class_without_documents_is_finite():
+def test_relevance_of_a_class_without_documents_is_finite() -> None:
     """A class that is missing from a fold's training documents does no harm."""
     targets = np.array([[1, 0, 0], [0, 1, 0]], dtype=bool)
     assert np.isfinite(relevance(count_terms(["goal", "bank"], 1, ignore).matrix, targets)).all()
 
 
-def test_relevance_multiplies_the_inverse_document_frequency():
+def test_relevance_multiplies_the_inverse_document_frequency() -> None:
     """The term weights are idf times relevance, for the chosen terms."""
     counts = count_terms(TEXTS, 1, ignore)
     plain = choose_terms(counts, ROWS, TARGETS[ROWS], FeatureParameters(min_df=2))
-    weighted = choose_terms(
-        counts, ROWS, TARGETS[ROWS], FeatureParameters(min_df=2, term_weight=TermWeight.RELEVANCE)
-    )
+    weighted = choose_terms(counts, ROWS, TARGETS[ROWS], FeatureParameters(min_df=2, term_weight=TermWeight.RELEVANCE))
     factor = relevance(counts.matrix[ROWS][:, plain.columns], TARGETS[ROWS])
     np.testing.assert_allclose(weighted.weights, plain.weights * factor)
+
+
+def test_steep_weights_are_between() -> None:
+    """More of the rarity, less of the relevance."""
+    counts = count_terms(TEXTS, 1, ignore)
+    plain = choose_terms(counts, ROWS, TARGETS[ROWS], FeatureParameters(term_weight=TermWeight.IDF))
+    steep = choose_terms(counts, ROWS, TARGETS[ROWS], FeatureParameters(term_weight=TermWeight.STEEP))
+    factor = relevance(counts.matrix[ROWS][:, plain.columns], TARGETS[ROWS])
+    np.testing.assert_allclose(steep.weights, plain.weights**1.5 * np.sqrt(factor))
