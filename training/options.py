@@ -26,8 +26,7 @@ class Language(click.ParamType[str]):
 
     name = "language"
 
-        "Pin what a term counts for: its rarity (idf), that times how much it says about the classes (relevance), "
-        "or more of the first and less of the second (steep).",
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - click's signature
         """The normalised code; a usage error when it is none."""
         code = normalise_language(str(value))
         if code == "und":
@@ -113,7 +112,8 @@ search_options = together(
     ),
     option(
         "--term-weight",
-        "Pin what a term counts for: its rarity (idf), that times how much it says about the classes (relevance), or more of the first and less of the second (steep).",
+        "Pin what a term counts for: its rarity (idf), that times how much it says about the classes (relevance), "
+        "or more of the first and less of the second (steep).",
         type=click.Choice([str(weight) for weight in TermWeight]),
     ),
     option(

@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from training.evaluation import ClassScores, Evaluation, Measured
-from training.plots import SHOWN_CONFUSED, SHOWN_CURVES, plot_confusion, plot_precision_recall, plot_reliability
 
 _SHOWN_CLASSES = 40
 
@@ -68,6 +67,8 @@ def to_json(evaluation: Evaluation) -> str:
 
 def to_html(evaluation: Evaluation, measured: Measured) -> str:
     """One page that needs nothing else: no scripts, no fonts, no network."""
+    from training import plots  # noqa: PLC0415 - matplotlib takes a second to import, and only this page needs it
+
     environment = Environment(
         loader=PackageLoader("training"),
         autoescape=True,
@@ -76,20 +77,20 @@ def to_html(evaluation: Evaluation, measured: Measured) -> str:
         lstrip_blocks=True,
     )
     # The plots are our own SVG, in which matplotlib has escaped all names.
-    plots = {
-        "precision_recall": Markup(plot_precision_recall(measured)),  # noqa: S704 - as said above
-        "pairs": Markup(plot_reliability(measured.pair_bins)),  # noqa: S704 - as said above
-        "top": Markup(plot_reliability(measured.top_bins)),  # noqa: S704 - as said above
-        "confusion": Markup(plot_confusion(measured)),  # noqa: S704 - as said above
+    drawn = {
+        "precision_recall": Markup(plots.plot_precision_recall(measured)),  # noqa: S704 - as said above
+        "pairs": Markup(plots.plot_reliability(measured.pair_bins)),  # noqa: S704 - as said above
+        "top": Markup(plots.plot_reliability(measured.top_bins)),  # noqa: S704 - as said above
+        "confusion": Markup(plots.plot_confusion(measured)),  # noqa: S704 - as said above
     }
     return environment.get_template("report.html.j2").render(
         evaluation=evaluation,
         headline=headline(evaluation),
         columns=_COLUMNS,
         rows=[(item.name, _cells(item)) for item in _by_size(evaluation)],
-        plots=plots,
-        shown_curves=SHOWN_CURVES,
-        shown_confused=SHOWN_CONFUSED,
+        plots=drawn,
+        shown_curves=plots.SHOWN_CURVES,
+        shown_confused=plots.SHOWN_CONFUSED,
     )
 
 
