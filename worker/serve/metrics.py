@@ -152,7 +152,7 @@ class Metrics:
         """A batch's results and offsets are permanent."""
         self._committed.update(outcome.offsets)
         for part in outcome.parts.values():
-            self.latency.observe_all(max(0.0, (now_ms - stamp) / 1000) for stamp in part.timestamps_ms)
+            self.latency.observe_all(max(0.0, (now_ms - stamp) / 1000) for stamp in part.timestamps_ms if stamp > 0)
             for name, count in part.outcomes.items():
                 self.records.labels(self._documents, name).inc(count)
             for reason, count in part.dead_letters.items():

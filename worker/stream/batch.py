@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from worker.clock import Clock
-from worker.stream.records import Record, TopicPartition
+from worker.stream.records import Record, TopicPartition, oldest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Batch:
         self._started: float | None = None
         self.records: list[Record] = []
         self.size_bytes = 0
+        self.oldest_timestamp_ms: int | None = None
 
     def add(self, records: Sequence[Record]) -> None:
         """Take more records in."""
@@ -34,6 +35,7 @@ class Batch:
             self._started = self._clock.monotonic()
         self.records.extend(records)
         self.size_bytes += sum(record.size for record in records)
+        self.oldest_timestamp_ms = oldest((self.oldest_timestamp_ms, *(record.timestamp_ms for record in records)))
 
     @property
     def room(self) -> int:
@@ -58,5 +60,6 @@ class Batch:
         """Forget the records of `partitions`: they belong to another worker now."""
         self.records = [record for record in self.records if record.source not in partitions]
         self.size_bytes = sum(record.size for record in self.records)
+        self.oldest_timestamp_ms = oldest(record.timestamp_ms for record in self.records)
         if not self.records:
             self._started = None

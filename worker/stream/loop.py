@@ -22,7 +22,7 @@ from worker.stream.checkpoint import Checkpoint
 from worker.stream.deadline import Deadline
 from worker.stream.errors import AbortableError, FatalError
 from worker.stream.ports import Observer, RebalanceEvent, Source
-from worker.stream.records import Outcome, Record, TopicPartition
+from worker.stream.records import Outcome, Record, TopicPartition, oldest
 
 log = structlog.get_logger(__name__)
 
@@ -171,9 +171,9 @@ class StreamLoop:
     def _start_processing(self, *, drain: bool) -> None:
         if self._processing is not None or not (self._open.due or (drain and self._open.records)):
             return
-        records = self._open.records
+        records, oldest_ms = self._open.records, self._open.oldest_timestamp_ms
         self._open = Batch(self._limits.batch, self._clock)
-        self._processing_oldest = records[0].timestamp_ms
+        self._processing_oldest = oldest_ms
         self._observer.batch_closed(len(records))
         self._processing = self._stages.processing.submit(self._process, records)
 
@@ -220,9 +220,7 @@ class StreamLoop:
         waiting = [outcome.oldest_timestamp_ms for outcome in (self._in_commit, self._settled) if outcome is not None]
         if self._processing is not None:
             waiting.append(self._processing_oldest)
-        if self._open.records:
-            waiting.append(self._open.records[0].timestamp_ms)
-        return min((stamp for stamp in waiting if stamp is not None), default=None)
+        return oldest((*waiting, self._open.oldest_timestamp_ms))
 
     # --- rebalances: called by the source, inside `poll` or `close` ----------------------------------------------
 

@@ -136,8 +136,7 @@ class Processor:
     # --- encode -----------------------------------------------------------------------------------------------
 
     def _settle(self, part: Part, record: Record, result: Classification | _Failed | None) -> None:
-        part.next_offset = record.offset + 1
-        part.timestamps_ms.append(record.timestamp_ms)
+        part.read(record)
         if isinstance(result, Classification):
             part.outgoing.append(self._result(record, result))
             part.outcomes[result.status] += 1

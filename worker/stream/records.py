@@ -1,7 +1,7 @@
 """What the loop handles: records in, records out, and what became of a batch."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class TopicPartition(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record as it was read. `timestamp_ms` is milliseconds since the Unix epoch, 0 when the record has none."""
+    """One record as it was read. `timestamp_ms` is milliseconds since the Unix epoch; 0 or less: it has none."""
 
     source: TopicPartition
     offset: int
@@ -41,6 +41,11 @@ class Outgoing(NamedTuple):
     headers: Headers
 
 
+def oldest(timestamps_ms: Iterable[int | None]) -> int | None:
+    """The earliest timestamp; None when no record has one."""
+    return min((stamp for stamp in timestamps_ms if stamp is not None and stamp > 0), default=None)
+
+
 @dataclass(slots=True)
 class Part:
     """What one partition's share of a batch became. Offsets travel with the data they stand for."""
@@ -51,6 +56,15 @@ class Part:
     outcomes: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     predictions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    oldest_timestamp_ms: int | None = None
+
+    def read(self, record: Record) -> None:
+        """Count in a record that comes after all those of this part."""
+        self.next_offset = record.offset + 1
+        self.timestamps_ms.append(record.timestamp_ms)
+        stamp, known = record.timestamp_ms, self.oldest_timestamp_ms
+        if stamp > 0 and (known is None or stamp < known):
+            self.oldest_timestamp_ms = stamp
 
     def followed_by(self, later: "Part") -> "Part":
         """This part and what was read after it, as one."""
@@ -61,6 +75,7 @@ class Part:
             self.outcomes + later.outcomes,
             self.dead_letters + later.dead_letters,
             self.predictions + later.predictions,
+            oldest((self.oldest_timestamp_ms, later.oldest_timestamp_ms)),
         )
 
 
@@ -87,8 +102,8 @@ class Outcome:
 
     @property
     def oldest_timestamp_ms(self) -> int | None:
-        """The earliest record timestamp, None when nothing is left."""
-        return min((min(part.timestamps_ms) for part in self.parts.values() if part.timestamps_ms), default=None)
+        """The earliest record timestamp, None when there is none."""
+        return oldest(part.oldest_timestamp_ms for part in self.parts.values())
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Forget what came from `partitions`: they belong to another worker now."""

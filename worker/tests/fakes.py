@@ -228,8 +228,7 @@ def settle(batch: Sequence[Record]) -> Outcome:
     parts: dict[TopicPartition, Part] = {}
     for item in batch:
         part = parts.setdefault(item.source, Part())
-        part.next_offset = item.offset + 1
-        part.timestamps_ms.append(item.timestamp_ms)
+        part.read(item)
         part.outgoing.append(Outgoing("results", item.source.partition, None, b"%d" % item.offset, ()))
         part.outcomes["classified"] += 1
     return Outcome(parts)

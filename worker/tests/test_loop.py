@@ -484,3 +484,33 @@ def test_draining_raises_what_went_wrong() -> None:
     rig.turn(record(0))
     with pytest.raises(StreamError, match="unknown"):
         rig.loop.drain(Deadline(rig.clock, 10.0))
+
+
+# --- what is in hand ------------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_record_in_hand_is_told() -> None:
+    """The oldest of all records in any stage is reported, wherever it stands; None when there is none."""
+    rig = Rig(hold=True)
+    rig.turn(record(0, timestamp_ms=500), record(0, P1, timestamp_ms=200))
+    assert rig.observer.oldest == 200
+    rig.turn(record(1, timestamp_ms=900))
+    rig.turn(record(2, timestamp_ms=100))
+    assert rig.observer.oldest == 100
+    rig.processing.release()
+    rig.turn()
+    assert rig.observer.oldest == 100
+    rig.settle_all()
+    assert rig.observer.oldest is None
+
+
+def test_records_without_a_timestamp_have_no_age() -> None:
+    """A record that does not know when it was written says nothing about the oldest."""
+    rig = Rig(hold=True)
+    rig.turn(record(0, timestamp_ms=0), record(1, timestamp_ms=-1))
+    assert rig.observer.oldest is None
+    rig.turn(record(2, timestamp_ms=700))
+    rig.turn()
+    rig.processing.release()
+    rig.turn()
+    assert rig.observer.oldest == 700
