@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from schemas.classification import Classification, Source
-from schemas.dead_letter import HEADER_NAMES, DeadLetter, Headers, Reason, Stage
+from schemas.classification import Classification, ClassificationError, Source
+from schemas.dead_letter import HEADER_NAMES, DeadLetter, Reason, Stage
 from schemas.document import Document, DocumentError, decode_document
+from schemas.headers import CONTENT_TYPE, JSON, Headers, content_type_of
 from worker.classify import DocumentClassifier
 from worker.clock import Clock
 from worker.stream.errors import FatalError
@@ -17,11 +18,12 @@ from worker.stream.records import Outcome, Outgoing, Part, Record, TopicPartitio
 
 log = structlog.get_logger(__name__)
 
-CONTENT_TYPE = "content-type"
-RESULT_CONTENT_TYPE = b"application/json"
+RESULT_CONTENT_TYPE = JSON.encode()
 ATTEMPTS = HEADER_NAMES[-1]
 TOMBSTONE = "tombstone"
 DEAD_LETTERED = "dead_letter"
+
+_MOST_DIGITS = 9  # of a count of attempts: whatever a header claims, one more still fits into 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Processor:
                 "The record has neither a value nor a key, so it names no document.",
             )
         try:
-            return decode_document(record.value, _content_type(record.headers), self._max_document_bytes)
+            return decode_document(record.value, content_type_of(record.headers), self._max_document_bytes)
         except DocumentError as error:
             return _Failed(Stage.DECODE, Reason(error.reason), error.detail)
 
@@ -138,27 +140,38 @@ class Processor:
     def _settle(self, part: Part, record: Record, result: Classification | _Failed | None) -> None:
         part.read(record)
         if isinstance(result, Classification):
-            part.outgoing.append(self._result(record, result))
-            part.outcomes[result.status] += 1
-            for name in result.labels:
-                part.predictions[result.lang, name] += 1
+            self._publish(part, record, result)
         elif result is None:
             part.outgoing.append(self._to_results(record, record.key, None))
             part.outcomes[TOMBSTONE] += 1
         else:
-            part.outgoing.append(self._dead_letter(record, result))
-            part.outcomes[DEAD_LETTERED] += 1
-            part.dead_letters[result.reason] += 1
+            self._put_aside(part, record, result)
 
-    def _result(self, record: Record, result: Classification) -> Outgoing:
-        return self._to_results(record, result.url.encode(), result.to_json())
+    def _publish(self, part: Part, record: Record, result: Classification) -> None:
+        try:
+            value = result.to_json()
+        except ClassificationError as error:
+            self._put_aside(part, record, _Failed(Stage.ENCODE, Reason.SCORE_FAILED, error.detail))
+            return
+        part.outgoing.append(self._to_results(record, result.url.encode(), value))
+        part.outcomes[result.status] += 1
+        if result.model is not None:
+            for name in result.labels:
+                part.predictions[result.model.lang, name] += 1
+
+    def _put_aside(self, part: Part, record: Record, failed: _Failed) -> None:
+        part.outgoing.append(self._dead_letter(record, failed))
+        part.outcomes[DEAD_LETTERED] += 1
+        part.dead_letters[failed.reason] += 1
 
     def _to_results(self, record: Record, key: bytes | None, value: bytes | None) -> Outgoing:
         headers = _result_headers(record.headers) if record.headers else ()
         return Outgoing(self._destination.classifications, record.source.partition, key, value, headers)
 
     def _dead_letter(self, record: Record, failed: _Failed) -> Outgoing:
-        if self._policy[failed.stage] is OnFailure.FAIL:
+        # The document was fine, so a result that cannot be encoded is the scorer's doing.
+        stage = Stage.SCORE if failed.stage is Stage.ENCODE else failed.stage
+        if self._policy[stage] is OnFailure.FAIL:
             topic, partition = record.source
             raise FatalError(
                 f"The record at {topic}/{partition}/{record.offset} failed in stage {failed.stage} "
@@ -178,13 +191,6 @@ class Processor:
         return Outgoing(self._destination.dead_letters, partition, letter.key, letter.value, letter.record_headers())
 
 
-def _content_type(headers: Headers) -> str | None:
-    for name, value in headers:
-        if name.lower() == CONTENT_TYPE and value is not None:
-            return value.decode("utf-8", "replace")
-    return None
-
-
 def _result_headers(headers: Headers) -> Headers:
     """The input's headers, but for the type of its value: a result is JSON, whatever the document was."""
     return tuple((name, RESULT_CONTENT_TYPE if name.lower() == CONTENT_TYPE else value) for name, value in headers)
@@ -194,5 +200,5 @@ def _earlier_attempts(headers: Headers) -> int:
     """How often a replayed dead letter was tried before."""
     for name, value in reversed(headers):
         if name == ATTEMPTS and value is not None and value.isdigit():
-            return min(int(value[:9]), 999_999_999)
+            return int(value) if len(value) <= _MOST_DIGITS else 10**_MOST_DIGITS - 1
     return 0
