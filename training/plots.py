@@ -19,6 +19,7 @@ SHOWN_CURVES = 8
 SHOWN_CONFUSED = 20
 _MAX_POINTS = 300
 _SMALLEST_SHARE = 0.005
+_DARK_SHARE = 0.3
 # None leaves a field out: equal evaluations give equal pages.
 _METADATA = ("Creator", "Date", "Format", "Type")
 _MAX_NAME_CHARS = 28
@@ -91,7 +92,8 @@ def plot_confusion(measured: Measured) -> str:
         axes.set(xlabel="given", ylabel="true")
         for row, column in np.argwhere(shares >= _SMALLEST_SHARE):
             share = f"{100 * shares[row, column]:.0f}"
-            axes.text(column, row, share, ha="center", va="center", fontsize=7)
+            ink = "white" if shares[row, column] > _DARK_SHARE else _INK
+            axes.text(column, row, share, ha="center", va="center", fontsize=7, color=ink)
 
     return _svg(draw, (side, side))
 

@@ -13,6 +13,8 @@ from rich.table import Table
 from training.evaluation import ClassScores, Evaluation, Measured
 
 _SHOWN_CLASSES = 40
+_SHORT_COLUMNS = ("docs", "given", "prec.", "recall", "F1", "thresh.", "AP", "ECE")
+_COLUMNS = ("documents", "given", "precision", "recall", "F1", "threshold", "avg. precision", "calibration error")
 
 
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
@@ -22,9 +24,10 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     )
     for name, value, _ in headline(evaluation):
         console.print(f"  {name:<28} [bold]{value}[/]", highlight=False)
-    table = Table("class", *(f"{name}" for name in _COLUMNS), box=None, header_style="bold")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for name in _SHORT_COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
     for item in _by_size(evaluation)[:_SHOWN_CLASSES]:
         table.add_row(escape(item.name), *_cells(item))
     console.print(table)
@@ -109,9 +112,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-_COLUMNS = ("documents", "given", "precision", "recall", "F1", "threshold", "avg. precision", "calibration error")
 
 
 def _cells(item: ClassScores) -> list[str]:
