@@ -12,7 +12,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from worker.clock import Clock, SystemClock
 from worker.kafka.client_log import LOGGING
 from worker.kafka.errors import translate
-from worker.kafka.settings import Settings
+from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
 from worker.stream.errors import FatalError, RetriableError
 from worker.stream.ports import RebalanceListener
@@ -40,7 +40,7 @@ class GroupSource:
         """Does not connect yet. `on_statistics` gets librdkafka's statistics, a JSON object, every interval.
 
         Raises:
-            FatalError: a setting is unknown or has a wrong value.
+            SettingsError: a setting is unknown or has a wrong value.
         """
         self._topic = topic
         self._listener: RebalanceListener | None = None
@@ -54,7 +54,7 @@ class GroupSource:
                 }
             )
         except KafkaException as error:
-            raise FatalError(f"The Kafka settings are not accepted: {error.args[0]}") from error
+            raise refused(error.args[0].str()) from error
 
     @property
     def client(self) -> Consumer:
@@ -158,7 +158,7 @@ class TopicReader:
         try:
             self._consumer = Consumer({**settings, **own, **LOGGING})
         except KafkaException as error:
-            raise FatalError(f"The Kafka settings are not accepted: {error.args[0].str()}") from error
+            raise refused(error.args[0].str()) from error
 
     def bounds(self, topic: str, partitions: int) -> dict[TopicPartition, Bounds]:
         """What every partition of a topic holds at this moment."""

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.kafka.client_log import LOGGING
 from worker.kafka.errors import REJOINING, translate
-from worker.kafka.settings import Settings
+from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
 from worker.stream.errors import AbortableError, FatalError, RetriableError
 from worker.stream.records import Outgoing, TopicPartition
@@ -30,7 +30,7 @@ class _Deliveries:
         try:
             self.producer = Producer({**settings, **LOGGING, "on_delivery": self._on_delivery})
         except KafkaException as error:
-            raise FatalError(f"The Kafka settings are not accepted: {error.args[0]}") from error
+            raise refused(error.args[0].str()) from error
         self._failure: KafkaError | None = None
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:

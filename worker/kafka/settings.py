@@ -18,12 +18,16 @@ OWNED = frozenset(
         "group.id",
         "group.protocol",
         "isolation.level",
+        "metadata.broker.list",  # librdkafka's older name of bootstrap.servers
         "partition.assignment.strategy",
         "partitioner",
+        "transaction.timeout.ms",
         "transactional.id",
     }
 )
-_SECRET = re.compile(r"password|secret|\.pem$|token|oauthbearer\.config|jaas", re.IGNORECASE)
+_SECRET = re.compile(r"password|passphrase|secret|username|\.pem$|token|oauthbearer\.config|jaas", re.IGNORECASE)
+# What the client takes as Python objects; a string would end in a stack trace.
+_OBJECT = re.compile(r".*_cb|on_commit|on_delivery|logger|default\.topic\.config")
 _SCOPES = ("consumer", "producer")
 
 # A single document may be as large as the broker allows: its limit decides, not the client's (default 1 MB).
@@ -32,7 +36,7 @@ _BATCH_BYTES = 1_000_000  # librdkafka's own default
 
 
 class SettingsError(ValueError):
-    """The properties file cannot be used."""
+    """The properties file, or a setting in it, cannot be used."""
 
 
 def read_properties(path: Path | None) -> dict[str, str]:
@@ -45,23 +49,35 @@ def read_properties(path: Path | None) -> dict[str, str]:
         return {}
     settings: dict[str, str] = {}
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"The Kafka settings file {path} cannot be read: {error}.") from error
     for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip()
-        if not stripped or stripped[0] in "#!":
-            continue
-        key, equals, value = (piece.strip() for piece in stripped.partition("="))
-        if not equals or not key:
-            raise SettingsError(f"{path}, line {number}: expected key=value.")
-        if _without_scope(key) in OWNED:
-            raise SettingsError(
-                f"{path}, line {number}: {key} is set by clf itself, because the delivery guarantee or an option "
-                "depends on it. Remove the line."
-            )
-        settings[key] = value
+        if stripped and stripped[0] not in "#!":
+            key, value = _parse(stripped, f"{path}, line {number}")
+            settings[key] = value
     return settings
+
+
+def _parse(line: str, where: str) -> tuple[str, str]:
+    key, equals, value = (piece.strip() for piece in line.partition("="))
+    if not equals or not key:
+        raise SettingsError(f"{where}: expected key=value.")
+    name = _without_scope(key)
+    if name in OWNED:
+        raise SettingsError(
+            f"{where}: {key} is set by clf itself, because the delivery guarantee or an option depends on it. "
+            "Remove the line."
+        )
+    if _OBJECT.fullmatch(name):
+        raise SettingsError(f"{where}: {key} cannot be set in a file. Remove the line.")
+    return key, value
+
+
+def refused(reason: str) -> SettingsError:
+    """The error for settings that the client itself does not take."""
+    return SettingsError(f"The Kafka settings are not accepted: {reason}. See --kafka-config (CLF_KAFKA_CONFIG).")
 
 
 def common(bootstrap_servers: str, properties: Mapping[str, str], scope: str) -> Settings:
