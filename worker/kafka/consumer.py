@@ -9,6 +9,7 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as ClientPartition
 
+from schemas.headers import Headers
 from worker.clock import Clock, SystemClock
 from worker.kafka.client_log import LOGGING
 from worker.kafka.errors import translate
@@ -44,7 +45,8 @@ class GroupSource:
         """
         self._topic = topic
         self._listener: RebalanceListener | None = None
-        self._first: list[Message] = []  # read by the first call of a poll; its second call may revoke its partition
+        self._assigned: set[TopicPartition] = set()
+        self._given_up: set[TopicPartition] = set()  # while the present poll gathers
         try:
             self._consumer = Consumer(
                 {
@@ -74,11 +76,18 @@ class GroupSource:
         Raises:
             FatalError: the client cannot go on.
         """
-        self._first = self._consumer.consume(1, timeout)
-        if not self._first or max_records == 1:
-            return to_records(self._first)
-        rest = self._consumer.consume(max_records - 1, _GATHER_SECONDS)
-        return to_records(self._first + rest)
+        first = self._consume(1, timeout)
+        if not first or max_records == 1:
+            return first
+        self._given_up.clear()
+        rest = self._consume(max_records - 1, _GATHER_SECONDS)
+        return [record for record in first if record.source not in self._given_up] + rest
+
+    def _consume(self, max_records: int, timeout: float) -> list[Record]:
+        # A revocation in the midst of this call concerns what it gathered before. The client removes that by a mark in
+        # its queue, which may still be behind more records than were asked for.
+        records = to_records(self._consumer.consume(max_records, timeout))
+        return [record for record in records if record.source in self._assigned]
 
     def membership(self) -> bytes | None:
         """The group metadata; None while there is no generation.
@@ -106,6 +115,7 @@ class GroupSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
         consumer.incremental_assign(partitions)
+        self._assigned |= _ours(partitions)
         if self._listener is not None:
             self._listener.assigned(_ours(partitions))
 
@@ -127,7 +137,8 @@ class GroupSource:
 
     def _forget(self, partitions: list[ClientPartition]) -> None:
         gone = _ours(partitions)
-        self._first = [m for m in self._first if (m.topic(), m.partition()) not in gone]
+        self._assigned -= gone
+        self._given_up |= gone
 
 
 class Bounds(NamedTuple):
@@ -238,7 +249,6 @@ def to_records(messages: list[Message]) -> list[Record]:
         # The stub allows None throughout, which only a message with an error has.
         where: tuple[Any, Any] = (message.topic(), message.partition())
         offset: Any = message.offset()
-        headers: Any = message.headers()
         source = sources.get(where)
         if source is None:
             source = sources[where] = TopicPartition(*where)
@@ -249,10 +259,21 @@ def to_records(messages: list[Message]) -> list[Record]:
                 message.timestamp()[1],
                 message.key(),
                 message.value(),
-                tuple(headers) if headers else (),
+                _headers(message),
             )
         )
     return records
+
+
+def _headers(message: Message) -> Headers:
+    try:
+        headers: Any = message.headers()
+    except SystemError:
+        # The client cannot decode names that are no UTF-8. Nothing but Java insists on them, so the record goes on
+        # without its headers; to fail would stop its partition for good.
+        log.warning("headers_unreadable", topic=message.topic(), partition=message.partition(), offset=message.offset())
+        return ()
+    return tuple(headers) if headers else ()
 
 
 # What the client gets over by itself: it says so, and goes on.

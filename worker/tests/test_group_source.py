@@ -1,70 +1,163 @@
-"""The source adapter, with the client played: what a rebalance in the middle of a poll does."""
+"""The adapter's own decisions, on a scripted client: the rest of it is tested on real Kafka."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
 from confluent_kafka import TopicPartition as ClientPartition
 
-from worker.kafka import consumer as adapter
-from worker.kafka.consumer import GroupSource
-from worker.stream.records import TopicPartition
+from worker.kafka import consumer
+from worker.kafka.consumer import GroupSource, to_records
+from worker.stream.records import Record, TopicPartition
+from worker.tests.fakes import P0, P1
 
 
-class PlayedClient:
-    """Delivers one message, and revokes its partition before it delivers the rest."""
+class Told:
+    """A message of the client."""
+
+    def __init__(self, source: TopicPartition, offset: int, headers: object = None) -> None:
+        self._source, self._offset, self._headers = source, offset, headers
+
+    def error(self) -> None:
+        """None: it is a record."""
+
+    def topic(self) -> str:
+        """As given."""
+        return self._source.topic
+
+    def partition(self) -> int:
+        """As given."""
+        return self._source.partition
+
+    def offset(self) -> int:
+        """As given."""
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        """Written at 1."""
+        return 1, 1
+
+    def key(self) -> None:
+        """None."""
+
+    def value(self) -> bytes:
+        """Something."""
+        return b"v"
+
+    def headers(self) -> object:
+        """As given; an exception is raised."""
+        if isinstance(self._headers, Exception):
+            raise self._headers
+        return self._headers
+
+
+Step = Callable[[], list[Told]]
+
+
+class Client:
+    """A consumer that does what the test scripts, one step per call of `consume`."""
 
     def __init__(self, settings: object) -> None:
         del settings
-        self._on_revoke: Any = None
-        self._calls = 0
+        self.steps: list[Step] = []
+        self.callbacks: dict[str, Callable[[Any, list[ClientPartition]], None]] = {}
 
-    def subscribe(self, topics: object, **callbacks: Any) -> None:  # noqa: ANN401 - as the client's own
-        """Keep the callback."""
+    def subscribe(self, topics: object, **callbacks: Callable[[Any, list[ClientPartition]], None]) -> None:
+        """Keep the callbacks."""
         del topics
-        self._on_revoke = callbacks["on_revoke"]
+        self.callbacks = callbacks
 
-    def consume(self, count: int, timeout: float) -> list[Message]:
-        """First a message of partition 0; then its revocation and a message of partition 1."""
+    def consume(self, count: int, timeout: float) -> list[Told]:
+        """The next step."""
         del count, timeout
-        self._calls += 1
-        if self._calls == 1:
-            return [message(0)]
-        self._on_revoke(self, [ClientPartition("documents", 0)])
-        return [message(1)]
+        return self.steps.pop(0)() if self.steps else []
+
+    def rebalance(self, callback: str, *partitions: TopicPartition) -> None:
+        """What the client does in the midst of `consume`."""
+        self.callbacks[callback](self, [ClientPartition(*partition) for partition in partitions])
+
+    def incremental_assign(self, partitions: object) -> None:
+        """Nothing to do."""
 
     def incremental_unassign(self, partitions: object) -> None:
-        """Nothing to undo here."""
+        """Nothing to do."""
 
 
 class Listener:
-    """Notes what was revoked."""
+    """Hears of everything."""
 
-    def __init__(self) -> None:
-        self.gone: set[TopicPartition] = set()
-
-    def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """Not used here."""
-
-    def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """Note it."""
-        self.gone.update(partitions)
-
-    def lost(self, partitions: Collection[TopicPartition]) -> None:
-        """Not used here."""
+    def __getattr__(self, name: str) -> Callable[[object], None]:
+        return lambda _: None
 
 
-def message(partition: int) -> Message:
-    """One record of a partition."""
-    return Message(topic="documents", partition=partition, offset=7, value=b"{}", timestamp=(1, 1))
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Client:
+    """The scripted client."""
+    made = Client({})
+    monkeypatch.setattr(consumer, "Consumer", lambda _: made)
+    return made
 
 
-def test_a_record_read_before_its_partition_was_revoked_is_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next owner of the partition reads it; to hand it on here as well would settle it twice."""
-    monkeypatch.setattr(adapter, "Consumer", PlayedClient)
-    source = GroupSource({}, "documents", lambda _: None)
-    listener = Listener()
-    source.subscribe(listener)
-    assert [record.source.partition for record in source.poll(10, 0.0)] == [1]
-    assert listener.gone == {TopicPartition("documents", 0)}
+@pytest.fixture
+def source(client: Client) -> GroupSource:
+    """A source on it, with two partitions assigned."""
+    made = GroupSource({}, "documents", lambda _: None)
+    made.subscribe(Listener())
+    client.rebalance("on_assign", P0, P1)
+    return made
+
+
+def places(records: list[Record]) -> list[tuple[TopicPartition, int]]:
+    """Where they come from."""
+    return [(record.source, record.offset) for record in records]
+
+
+def test_records_come_in_order(client: Client, source: GroupSource) -> None:
+    """What the two calls of one poll read is one list."""
+    client.steps = [lambda: [Told(P0, 1)], lambda: [Told(P1, 7), Told(P0, 2)]]
+    assert places(source.poll(10, 0.1)) == [(P0, 1), (P1, 7), (P0, 2)]
+
+
+@pytest.mark.parametrize("callback", ["on_revoke", "on_lost"])
+def test_a_poll_delivers_nothing_of_what_it_gave_up(client: Client, source: GroupSource, callback: str) -> None:
+    """A partition that goes while the poll gathers takes along what was gathered of it before.
+
+    The client drops such records itself, but only when its own mark comes by, behind all that is queued.
+    """
+
+    def gather() -> list[Told]:
+        client.rebalance(callback, P0)
+        return [Told(P0, 2), Told(P1, 7)]
+
+    client.steps = [lambda: [Told(P0, 1)], gather]
+    assert places(source.poll(10, 0.1)) == [(P1, 7)]
+
+
+def test_late_records_of_a_given_up_partition_are_dropped(client: Client, source: GroupSource) -> None:
+    """Nor does a later poll deliver them; once the partition is ours again it does."""
+    client.rebalance("on_revoke", P0)
+    client.steps = [lambda: [Told(P0, 1)], lambda: [Told(P0, 2), Told(P1, 7)]]
+    assert places(source.poll(10, 0.1)) == [(P1, 7)]
+    client.rebalance("on_assign", P0)
+    client.steps = [lambda: [Told(P0, 1)]]
+    assert places(source.poll(1, 0.1)) == [(P0, 1)]
+
+
+def test_given_up_and_assigned_again_within_one_poll(client: Client, source: GroupSource) -> None:
+    """What was read before is read again, so it must not be delivered; what was read since must be."""
+
+    def gather() -> list[Told]:
+        client.rebalance("on_revoke", P0)
+        client.rebalance("on_assign", P0)
+        return [Told(P0, 1), Told(P0, 2)]
+
+    client.steps = [lambda: [Told(P0, 1)], gather]
+    assert places(source.poll(10, 0.1)) == [(P0, 1), (P0, 2)]
+
+
+def test_header_names_the_client_cannot_decode() -> None:
+    """A record whose header names are no UTF-8 is read without headers: it must not stop its partition for good."""
+    broken: Any = [Told(P0, 1, SystemError("returned a result with an exception set")), Told(P0, 2, [("a", b"1")])]
+    records = to_records(broken)
+    assert places(records) == [(P0, 1), (P0, 2)]
+    assert [record.headers for record in records] == [(), (("a", b"1"),)]
