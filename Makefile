@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 jars: $(INSTALLED)
-	@$(if $(CLF_BOOTSTRAP_SERVERS),,$(BIN)/clf kafka fetch)
+	@$(if $(CLF_BOOTSTRAP_SERVERS),,$(BIN)/clf kafka fetch > /dev/null)
 
 demo: setup ## Broker, models, worker, documents, results: in half a minute. KEEP=1 stays up until Ctrl-C
 	@$(BIN)/clf demo $(if $(KEEP),--keep)
