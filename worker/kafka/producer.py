@@ -175,8 +175,8 @@ class AtLeastOncePublisher:
 
     def abort(self, deadline: Deadline) -> None:
         """Drop what was not sent yet; what was sent stays, and will be repeated."""
-        del deadline
         self._deliveries.producer.purge(in_queue=True, in_flight=True)
+        self._deliveries.producer.flush(deadline.remaining())  # their reports come now, not in the midst of the next
 
     def close(self) -> None:
         """Drop what is queued, so that the client does not wait for it."""
