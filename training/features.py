@@ -6,7 +6,7 @@ exactly, so cross-validation never analyses a text twice.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
-from models.content import VectorizerConfig
+from models.content import DEFAULT_TOKEN_PATTERN, VectorizerConfig
 from training.errors import NoTermsError
 from training.linear import Targets
 from training.relevance import relevance
@@ -47,17 +47,21 @@ class FeatureParameters:
         min_df: documents in which a term must occur.
         sublinear_tf: take 1 + ln(count) for the count.
         term_weight: what each term counts for.
+        prefix: letters to which words are cut, a crude stemmer for inflected languages; 0 leaves them whole, 1 is too few.
     """
 
     ngrams: int = 1
     min_df: int = 1
     sublinear_tf: bool = True
     term_weight: TermWeight = TermWeight.IDF
+    prefix: int = 0
 
     @property
     def vectorizer(self) -> VectorizerConfig:
         """The same for a bundle."""
-        return VectorizerConfig(ngram_range=(1, self.ngrams), sublinear_tf=self.sublinear_tf)
+        return VectorizerConfig(
+            ngram_range=(1, self.ngrams), sublinear_tf=self.sublinear_tf, token_pattern=token_pattern(self.prefix)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,15 @@ class TermCounts:
     matrix: csr_matrix
     terms: tuple[str, ...]
     words: NDArray[np.intp]
+    _cut: dict[int, "TermCounts"] = field(default_factory=dict, repr=False, compare=False)
+
+    def cut(self, prefix: int) -> "TermCounts":
+        """The counts that the same texts have when words are cut to `prefix` letters; exact, and computed once."""
+        if not prefix:
+            return self
+        if prefix not in self._cut:
+            self._cut[prefix] = _cut_words(self, prefix)
+        return self._cut[prefix]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,11 @@ class Vocabulary:
 
     columns: Rows
     weights: NDArray[np.float64]
+
+
+def token_pattern(prefix: int) -> str:
+    """scikit-learn's pattern for words of two or more letters; a group takes only their first `prefix` letters."""
+    return rf"(?u)\b(\w{{2,{prefix}}})\w*\b" if prefix else DEFAULT_TOKEN_PATTERN
 
 
 def count_terms(texts: Sequence[str], ngrams: int, advance: Callable[[int], None]) -> TermCounts:
@@ -139,3 +157,14 @@ def _watched(texts: Sequence[str], advance: Callable[[int], None]) -> Iterator[s
     for text in texts:
         yield text
         advance(1)
+
+
+def _cut_words(counts: TermCounts, prefix: int) -> TermCounts:
+    cut = [" ".join(word[:prefix] for word in term.split(" ")) for term in counts.terms]
+    terms = sorted(set(cut))
+    column = {term: number for number, term in enumerate(terms)}
+    rows, columns = np.arange(len(cut)), np.array([column[term] for term in cut])
+    merge = csr_matrix((np.ones(len(cut)), (rows, columns)), shape=(len(cut), len(terms)))
+    matrix = csr_matrix(counts.matrix @ merge)
+    matrix.sort_indices()
+    return TermCounts(matrix, tuple(terms), np.array([1 + term.count(" ") for term in terms], dtype=np.intp))

@@ -44,6 +44,7 @@ def split_features(
     counts: TermCounts, targets: Targets, folds: Folds, parameters: FeatureParameters
 ) -> Iterator[Split]:
     """The matrices of each fold; vocabulary and term weights come from the fold's training documents alone."""
+    counts = counts.cut(parameters.prefix)
     for fold in range(int(folds.max()) + 1):
         train_rows, test_rows = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         vocabulary = choose_terms(counts, train_rows, targets[train_rows], parameters)

@@ -90,7 +90,7 @@ search_options = together(
     ),
     option(
         "--search",
-        "Settings to try by cross-validation: none takes the defaults, quick tries 21, full all 360.",
+        "Settings to try by cross-validation: none takes the defaults, quick tries 23, full all 720.",
         type=click.Choice([str(effort) for effort in SearchEffort]),
         default=str(SearchEffort.QUICK),
     ),
@@ -104,6 +104,11 @@ search_options = together(
         type=click.Choice(["none", "balanced"]),
     ),
     option("--ngrams", "Pin the longest run of words that is a term.", type=click.IntRange(1, 5)),
+    option(
+        "--prefix",
+        "Pin to how many letters words are cut, which helps in inflected languages; 0 leaves them whole.",
+        type=click.IntRange(0, 50),
+    ),
     option("--min-df", "Pin in how many documents a term must occur.", type=click.IntRange(1)),
     option(
         "--sublinear-tf/--no-sublinear-tf",
@@ -144,6 +149,8 @@ def training_settings(values: Values) -> TrainingSettings:
         raise click.UsageError(
             "--thresholds best-only with --fallback none would leave every document without a label."
         )
+    if values["prefix"] == 1:
+        raise click.UsageError("--prefix must be 0 or at least 2: single letters are no terms.")
     pins = Pins(
         c=values["c"],
         class_weight=values["class_weight"],
@@ -151,6 +158,7 @@ def training_settings(values: Values) -> TrainingSettings:
         min_df=values["min_df"],
         sublinear_tf=values["sublinear_tf"],
         term_weight=None if weight is None else TermWeight(weight),
+        prefix=values["prefix"],
     )
     return TrainingSettings(
         seed=values["seed"],

@@ -12,6 +12,7 @@ _QUICK_C = (1.0, 0.3, 3.0, 10.0)
 _FULL_C = (1.0, 0.1, 0.3, 3.0, 10.0)
 _MIN_DF = (1, 2, 3)
 _CLASS_WEIGHTS: tuple[ClassWeight | None, ...] = (None, "balanced")
+_PREFIXES = (0, 6)
 _TERM_WEIGHTS = (TermWeight.STEEP, TermWeight.RELEVANCE, TermWeight.IDF)
 _SCOUTS = (SvmParameters(1.0, None), SvmParameters(0.3, "balanced"))
 _DEFAULT_C = 1.0
@@ -25,9 +26,9 @@ class SearchEffort(StrEnum):
     NONE = "none"
     """One: the defaults and what was pinned."""
     QUICK = "quick"
-    """Twenty-one: ways to weigh terms, then machines, then vocabularies."""
+    """Twenty-three: ways to weigh terms, then machines, then vocabularies."""
     FULL = "full"
-    """All combinations, 360."""
+    """All combinations, 720."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Parameters:
             "min_df": self.features.min_df,
             "sublinear_tf": self.features.sublinear_tf,
             "term_weight": str(self.features.term_weight),
+            "prefix": self.features.prefix,
             "c": self.machine.c,
             "class_weight": self.machine.class_weight,
         }
@@ -66,6 +68,7 @@ class Pins:
     min_df: int | None = None
     sublinear_tf: bool | None = None
     term_weight: TermWeight | None = None
+    prefix: int | None = None
 
     @property
     def start(self) -> Parameters:
@@ -76,6 +79,7 @@ class Pins:
                 min_df=_pinned(self.min_df, _MIN_DF)[0],
                 sublinear_tf=_pinned(self.sublinear_tf, (True,))[0],
                 term_weight=_pinned(self.term_weight, _TERM_WEIGHTS)[0],
+                prefix=_pinned(self.prefix, _PREFIXES)[0],
             ),
             SvmParameters(c=_pinned(self.c, (_DEFAULT_C,))[0], class_weight=self.class_weights[0]),
         )
@@ -103,8 +107,16 @@ class Pins:
 
     def vocabularies(self) -> list[dict[str, Any]]:
         """Other vocabularies, which a quick search tries last: fields of `FeatureParameters` to replace."""
-        frequencies: list[dict[str, Any]] = [{"min_df": value} for value in _MIN_DF[1:]] if self.min_df is None else []
-        return [*frequencies, *([{"ngrams": 2}] if self.ngrams is None else [])]
+        longer = {"ngrams": 2, "min_df": _pinned(self.min_df, (2,))[0]} if self.ngrams is None else {}
+        found: list[dict[str, Any]] = []
+        if self.min_df is None:
+            found += [{"min_df": value} for value in _MIN_DF[1:]]
+        if self.prefix is None:
+            found += [{"prefix": value} for value in _PREFIXES[1:]]
+        if longer:
+            found += [longer]
+            found += [{**longer, "prefix": value} for value in _PREFIXES[1:] if self.prefix is None]
+        return found
 
     def everything(self) -> list[Parameters]:
         """All combinations, for a full search, those of equal features together."""
@@ -113,6 +125,7 @@ class Pins:
             _pinned(self.min_df, _MIN_DF),
             _pinned(self.sublinear_tf, (True, False)),
             _pinned(self.term_weight, _TERM_WEIGHTS),
+            _pinned(self.prefix, _PREFIXES),
         )
         machines = [SvmParameters(*pair) for pair in product(_pinned(self.c, _FULL_C), self.class_weights)]
         return [Parameters(FeatureParameters(*each), machine) for each in features for machine in machines]

@@ -27,6 +27,7 @@ def build_pipeline(
         ngram_range=(1, features.ngrams),
         min_df=features.min_df,
         sublinear_tf=features.sublinear_tf,
+        token_pattern=features.vectorizer.token_pattern,
         vocabulary={term: column for column, term in enumerate(terms)},
     )
     vectorizer.idf_ = np.asarray(vocabulary.weights)

@@ -19,7 +19,7 @@ from training.scores import Flags, Tally
 from training.thresholds import Candidate, ThresholdRule, assign_labels, set_thresholds
 
 _STANDARD_ERRORS = 0.5
-_STANDARD_ERRORS_LONGER = 2.0
+_STANDARD_ERRORS_UNUSUAL = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,9 @@ class Search:
 def _is_better(trial: Trial, best: Trial) -> bool:
     """Defaults are tried first, and yield only to more than chance (L. Breiman et al. 1984, one-standard-error rule).
 
-    Longer terms make a model many times larger and slower, so their gain has to be beyond doubt.
+    Terms of two words and cut words are slower to find in a text, so they have to be better beyond more doubt.
     """
     gain, error = trial.tally.gain_over(best.tally)
-    longer = trial.parameters.features.ngrams > best.parameters.features.ngrams
-    return gain > (_STANDARD_ERRORS_LONGER if longer else _STANDARD_ERRORS) * error
+    new, old = trial.parameters.features, best.parameters.features
+    unusual = new.ngrams > old.ngrams or bool(new.prefix) > bool(old.prefix)
+    return gain > (_STANDARD_ERRORS_UNUSUAL if unusual else _STANDARD_ERRORS) * error

@@ -21,8 +21,8 @@ from training.search import Search
 from training.thresholds import ThresholdRule, candidates
 from training.validation import Decided, decide_labels
 
-_SMALL_CORPUS = 3000
-_DEALS_OF_SMALL_CORPUS = 2
+# Documents times classes: what a second deal costs.
+_DEALT_TWICE = 100_000
 _FINER = 2
 
 
@@ -151,10 +151,11 @@ class _Work:
         """The model itself."""
         rows = np.arange(len(self.targets))
         with self.progress.stage("Training", 1):
-            vocabulary = choose_terms(self.counts, rows, self.targets, parameters.features)
-            matrix = weigh(self.counts, rows, vocabulary, parameters.features)
+            counts = self.counts.cut(parameters.features.prefix)
+            vocabulary = choose_terms(counts, rows, self.targets, parameters.features)
+            matrix = weigh(counts, rows, vocabulary, parameters.features)
             linear = fit_linear(matrix, self.targets, parameters.machine, self.settings.seed)
-        terms = tuple(self.counts.terms[column] for column in vocabulary.columns)
+        terms = tuple(counts.terms[column] for column in vocabulary.columns)
         return _Fitted(vocabulary, terms, linear)
 
     def remarks(self, decided: Decided, fitted: _Fitted) -> Iterator[str]:
@@ -165,9 +166,9 @@ class _Work:
         yield from model_remarks(self.corpus, self.targets, decided.calibrated.shared, unconverged=unconverged)
 
     def _deals(self, folds: int) -> list[Folds]:
-        """Small corpora are dealt several times: one deal alone would choose by luck."""
+        """Corpora that are not large are dealt twice: one deal alone would choose by luck."""
         documents, seed = len(self.targets), self.settings.seed
-        number = _DEALS_OF_SMALL_CORPUS if documents < _SMALL_CORPUS else 1
+        number = 2 if self.targets.size <= _DEALT_TWICE else 1
         return [deal_folds(self.targets, min(folds, documents), seed + deal) for deal in range(number)]
 
 

@@ -173,6 +173,7 @@ def test_too_many_bad_lines_end_with_one_sentence(
         ("--lang", "en", "--search", "some"),
         ("--lang", "en", "--c", "0"),
         ("--lang", "en", "--folds", "1"),
+        ("--lang", "en", "--prefix", "1"),
         ("--lang", "en", "--max-bad-share", "2"),
         ("--lang", "en", "--thresholds", "best-only", "--fallback", "none"),
     ],

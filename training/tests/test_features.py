@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from training.errors import NoTermsError
-from training.features import FeatureParameters, TermWeight, choose_terms, count_terms, weigh
+from training.features import FeatureParameters, TermWeight, choose_terms, count_terms, token_pattern, weigh
 from training.relevance import relevance
 
 TEXTS = [
@@ -100,3 +100,21 @@ def test_steep_weights_are_between() -> None:
     steep = choose_terms(counts, ROWS, TARGETS[ROWS], FeatureParameters(term_weight=TermWeight.STEEP))
     factor = relevance(counts.matrix[ROWS][:, plain.columns], TARGETS[ROWS])
     np.testing.assert_allclose(steep.weights, plain.weights**1.5 * np.sqrt(factor))
+
+
+@pytest.mark.parametrize("prefix", [2, 3, 6])
+def test_cut_words_from_counts_equal_scikit_learn(prefix: int) -> None:
+    """Counts of cut words follow from counts of whole words exactly, for words and pairs of words."""
+    ours = count_terms(TEXTS, 2, ignore).cut(prefix)
+    theirs = CountVectorizer(ngram_range=(1, 2), token_pattern=token_pattern(prefix))
+    matrix = theirs.fit_transform(TEXTS)
+    assert list(ours.terms) == list(theirs.get_feature_names_out())
+    np.testing.assert_array_equal(ours.matrix.toarray(), matrix.toarray())
+    assert ours.words.tolist() == [len(term.split(" ")) for term in ours.terms]
+
+
+def test_words_are_cut_once() -> None:
+    """The cut counts are kept, and no cut at all is the counts themselves."""
+    counts = count_terms(TEXTS, 1, ignore)
+    assert counts.cut(3) is counts.cut(3)
+    assert counts.cut(0) is counts

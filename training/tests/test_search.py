@@ -51,6 +51,8 @@ def test_the_number_of_settings_is_known_beforehand(effort: SearchEffort) -> Non
     "pins",
     [
         Pins(c=0.7),
+        Pins(prefix=4),
+        Pins(prefix=0),
         Pins(class_weight="none"),
         Pins(class_weight="balanced"),
         Pins(ngrams=2, min_df=2),
@@ -71,6 +73,7 @@ def test_what_is_pinned_is_in_every_setting(effort: SearchEffort, pins: Pins) ->
         assert pins.min_df in (None, features.min_df)
         assert pins.sublinear_tf in (None, features.sublinear_tf)
         assert pins.term_weight in (None, features.term_weight)
+        assert pins.prefix in (None, features.prefix)
 
 
 def test_equal_settings_leave_the_default() -> None:

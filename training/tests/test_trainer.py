@@ -72,13 +72,14 @@ def test_the_manifest_tells_how_the_model_came_to_be(
     assert set(reached["class_f1"]) == set(corpus.classes)
 
 
+@pytest.mark.parametrize("pins", [Pins(), Pins(prefix=3, ngrams=2)])
 @pytest.mark.parametrize("names", [("sport", "health", "business"), ("sport", "health")])
 def test_the_pipeline_for_people_decides_as_the_bundle_does(
-    make_corpus: Callable[..., Corpus], names: tuple[str, ...], make_lines: Callable[..., list[Any]]
+    make_corpus: Callable[..., Corpus], names: tuple[str, ...], pins: Pins, make_lines: Callable[..., list[Any]]
 ) -> None:
     """scikit-learn's own objects give the scorer's decisions, with a column per class also for two classes."""
     corpus = make_corpus(make_lines(10, names=names))
-    trained = train_model(corpus, "en", NO_SEARCH, Lines())
+    trained = train_model(corpus, "en", TrainingSettings(search=SearchEffort.NONE, pins=pins), Lines())
     decisions = ReferenceScorer(trained.content).score(corpus.texts).decisions
     assert decisions.shape == (len(corpus.texts), len(names))
     np.testing.assert_allclose(trained.pipeline.decision_function(corpus.texts), decisions, atol=1e-5)
