@@ -62,6 +62,12 @@ class Bed(Protocol):
     def source(self) -> Source:
         """A new member of the group, not yet subscribed."""
 
+    def impatient_source(self) -> Source:
+        """A new member that the group throws out when it is not polled for two seconds, or when `evict` is called."""
+
+    def evict(self, source: Source) -> None:
+        """Have it thrown out now, where that can be done."""
+
     def publisher(self, name: str, source: Source) -> Publisher:
         """A new publisher, open; `name` is its transactional id."""
 
@@ -88,6 +94,15 @@ class MemoryBed:
     def source(self) -> Source:
         """A new member."""
         return MemorySource(self._broker, "group", self.documents)
+
+    def impatient_source(self) -> Source:
+        """A new member."""
+        return self.source()
+
+    def evict(self, source: Source) -> None:
+        """Throw it out."""
+        assert isinstance(source, MemorySource)
+        self._broker.evict(source)
 
     def publisher(self, name: str, source: Source) -> Publisher:
         """A new publisher."""
@@ -126,8 +141,21 @@ class KafkaBed:
 
     def source(self) -> Source:
         """A new member."""
+        return self._source({})
+
+    def impatient_source(self) -> Source:
+        """A new member that gives itself up when it is not polled."""
+        patience: settings.Settings = {"max.poll.interval.ms": 2000}
+        if self._protocol is GroupProtocol.CLASSIC:
+            patience["session.timeout.ms"] = 1500
+        return self._source(patience)
+
+    def evict(self, source: Source) -> None:
+        """It happens by itself."""
+
+    def _source(self, own: settings.Settings) -> Source:
         quick: settings.Settings = {"heartbeat.interval.ms": 300} if self._protocol is GroupProtocol.CLASSIC else {}
-        consumer = settings.consumer({**self._base, **quick}, self.group, self._protocol)
+        consumer = settings.consumer({**self._base, **quick, **own}, self.group, self._protocol)
         made = GroupSource(consumer, self.documents, lambda _: None)
         self._sources.append(made)
         return made
@@ -197,11 +225,11 @@ def read(source: Source, count: int) -> list[Record]:
     return delivered
 
 
-def joined(bed: Bed, partitions: int = PARTITIONS) -> tuple[Source, Listener]:
-    """A member with that many partitions assigned."""
-    source, listener = bed.source(), Listener()
+def joined(bed: Bed, source: Source | None = None) -> tuple[Source, Listener]:
+    """A member with all partitions assigned."""
+    source, listener = source or bed.source(), Listener()
     source.subscribe(listener)
-    poll_until(source, lambda: len(listener.assignment) == partitions, "partitions are assigned")
+    poll_until(source, lambda: len(listener.assignment) == PARTITIONS, "partitions are assigned")
     return source, listener
 
 
@@ -415,6 +443,23 @@ class PublisherContract:
         commit(bed, publisher, 1, membership(source), b"a", partition=kept.partition)
         assert (bed.visible(kept.partition), bed.committed(kept.partition)) == ([b"a"], 1)
 
+    def test_a_member_that_was_thrown_out_cannot_commit(self, bed: Bed) -> None:
+        """Its partitions are another's before it knows: no proof it has or asks for now is taken, and it hears of it.
+
+        What it hears first may be a revocation that came just before; a commit then in flight meets the same refusal.
+        """
+        zombie, listener = joined(bed, bed.impatient_source())
+        publisher = bed.publisher("p", zombie)
+        proof = membership(zombie)
+        bed.evict(zombie)
+        joined(bed)
+        for tried in {proof, zombie.membership()} - {None}:
+            with pytest.raises(AbortableError):
+                commit(bed, publisher, 1, tried or b"", b"a")
+            publisher.abort(deadline())
+        assert (bed.visible(0), bed.committed(0)) == ([], 0)
+        poll_until(zombie, lambda: "lost" in listener.events, "the member hears that its partitions are lost")
+
 
 class TestMemorySource(SourceContract):
     """The source in memory."""
@@ -485,6 +530,11 @@ class TestAtLeastOncePublisher(PublisherContract):
     def test_a_stale_membership_is_refused(self, bed: Bed) -> None:
         """The proof that is handed over does not matter."""
         super().test_a_stale_membership_is_refused(bed)
+
+    @pytest.mark.xfail(reason="results go out before the offsets, which alone are checked", strict=True)
+    def test_a_member_that_was_thrown_out_cannot_commit(self, bed: Bed) -> None:
+        """Its results are visible, and come again from the next owner."""
+        super().test_a_member_that_was_thrown_out_cannot_commit(bed)
 
     def test_nothing_is_visible_after_an_abort(self, bed: Bed) -> None:
         """No offset is; results may be, as far as they were sent already."""
