@@ -39,7 +39,7 @@ class CannotStartError(click.ClickException):
 @options.option("--min-documents", "Give up with fewer usable documents.", type=click.IntRange(2), default=10)
 @options.search_options
 def train(**values: Any) -> None:  # noqa: ANN401 - click has checked the types; training.options names them
-    r"""Train a model on labelled documents and put it into the store.
+    """Train a model on labelled documents and put it into the store.
 
     Features and machines are chosen by cross-validation on the training documents; probabilities are calibrated
     and thresholds set on what the machines said of documents they had not seen. Lines that cannot be used are shown and
@@ -48,7 +48,7 @@ def train(**values: Any) -> None:  # noqa: ANN401 - click has checked the types;
     \b
     clf train --data news.jsonl.gz --lang en --models models
     clf train --data a.jsonl b.jsonl --lang de --models models --search full --no-activate
-    """
+    """  # noqa: D301 - click's mark is the control character, not a backslash and a letter
     console, started = Console(stderr=True), perf_counter()
     settings = options.training_settings(values)
     with _whole_sentences(console):
@@ -72,14 +72,14 @@ def train(**values: Any) -> None:  # noqa: ANN401 - click has checked the types;
 @options.option("--html", "Write a page with plots here; it needs no other file and no network.", type=options.OUTPUT)
 @options.reading_options
 def evaluate(**values: Any) -> None:  # noqa: ANN401 - as for train
-    r"""Measure a model on labelled documents that it was not trained on.
+    """Measure a model on labelled documents that it was not trained on.
 
     Micro and macro F1, precision, recall and F1 of each class, calibration error and coverage: as a table,
     and on demand as JSON, and as a page with precision-recall curves, reliability diagrams and confusions.
 
     \b
     clf evaluate --data test.jsonl.gz --lang en --models models --html report.html
-    """
+    """  # noqa: D301 - as above
     console = Console(stderr=True)
     with _whole_sentences(console):
         model = _load(Store(values["models"]), values["lang"], values["version"])

@@ -47,7 +47,7 @@ class FeatureParameters:
         min_df: documents in which a term must occur.
         sublinear_tf: take 1 + ln(count) for the count.
         term_weight: what each term counts for.
-        prefix: letters to which words are cut, a crude stemmer for inflected languages; 0 leaves them whole, 1 is too few.
+        prefix: letters to which words are cut, two or more: a crude stemmer; 0 leaves them whole.
     """
 
     ngrams: int = 1
