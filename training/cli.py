@@ -128,5 +128,7 @@ def _whole_sentences(console: Console) -> Iterator[None]:
     except UnusableCorpusError as error:
         show_reading(console, error.report)
         raise CannotStartError(str(error)) from error
+    except BrokenPipeError:
+        raise  # whoever read our output has gone, and click ends quietly
     except (TrainingError, BundleError, StoreError, OSError) as error:
         raise CannotStartError(str(error)) from error

@@ -21,6 +21,7 @@ from training.search import Search
 from training.thresholds import ThresholdRule, candidates
 from training.validation import Decided, decide_labels
 
+MAX_CLASSES = 2000
 # Documents times classes: what a second deal costs.
 _DEALT_TWICE = 100_000
 _FINER = 2
@@ -72,9 +73,9 @@ def train_model(corpus: Corpus, language: str, settings: TrainingSettings, progr
     """Search, calibrate, set thresholds, and train on all documents.
 
     Raises:
-        TrainingError: the corpus has one class only, or no terms.
+        TrainingError: the corpus has one class only, too many, or no terms.
     """
-    _require_two_classes(corpus)
+    _require_trainable(corpus)
     with progress.stage("Counting terms", len(corpus.texts)) as advance:
         counts = count_terms(corpus.texts, settings.pins.max_ngrams(settings.search), advance)
     work = _Work(corpus, settings, progress, counts, binarise(corpus.labels, corpus.classes))
@@ -172,11 +173,16 @@ class _Work:
         return [deal_folds(self.targets, min(folds, documents), seed + deal) for deal in range(number)]
 
 
-def _require_two_classes(corpus: Corpus) -> None:
+def _require_trainable(corpus: Corpus) -> None:
     if len(corpus.classes) == 1:
         raise TrainingError(
             f"All documents have the one label {corpus.classes[0]!r}, so there is nothing to tell apart. "
             "Add documents of a second class; those that belong to none of yours may be called 'other'."
+        )
+    if len(corpus.classes) > MAX_CLASSES:
+        raise TrainingError(
+            f"The documents have {len(corpus.classes)} different labels, more than the {MAX_CLASSES} that make sense "
+            "with one machine per class. Check that labels are class names and not titles or identifiers."
         )
 
 

@@ -94,6 +94,13 @@ def test_one_class_only_is_refused_with_advice(
         train_model(make_corpus(make_lines(5, names=("sport",))), "en", NO_SEARCH, Lines())
 
 
+def test_labels_that_are_no_class_names_are_refused(make_corpus: Callable[..., Corpus]) -> None:
+    """A different label for each of thousands of documents would fill the memory with machines."""
+    lines = [{"text": f"word{number}", "labels": [f"id{number}"]} for number in range(2001)]
+    with pytest.raises(TrainingError, match="2001 different labels"):
+        train_model(make_corpus(lines), "en", NO_SEARCH, Lines())
+
+
 def test_texts_without_words_are_refused(make_corpus: Callable[..., Corpus]) -> None:
     """Documents of single letters or symbols leave no term."""
     lines = [{"text": text, "labels": [label]} for text, label in [("a b", "x"), ("? !", "y"), ("c", "x")]]
