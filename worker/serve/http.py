@@ -2,13 +2,19 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 
+log = structlog.get_logger(__name__)
+
 _JSON = "application/json"
+_CLOSE_SECONDS = 0.05  # closing takes that long at most
 
 
 class Answer(NamedTuple):
@@ -49,7 +55,8 @@ class HttpServer:
         """
         self._server = _Server((host, port), _handler(table))
         self.host, self.port = host, int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        serve = partial(self._server.serve_forever, poll_interval=_CLOSE_SECONDS)
+        self._thread = threading.Thread(target=serve, name="http", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -61,9 +68,27 @@ class HttpServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # the default of 5 makes callers wait whole seconds for a connection
+
+    def server_bind(self) -> None:
+        """Bind, without the base class's question to the name server, which may take long and is of no use here."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "clf", self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class says so
         """A caller that hangs up is its own business."""
+
+
+def _safely(route: Route) -> Answer:
+    try:
+        return route()
+    except Exception:
+        log.exception("http_failed", reason="This is a bug. The work itself goes on.")
+        return Answer(500, _JSON, _error("This is a bug; the log has more."))
+
+
+def _error(sentence: str) -> bytes:
+    return orjson.dumps({"error": sentence})
 
 
 def _handler(table: dict[str, Route]) -> type[BaseHTTPRequestHandler]:
@@ -80,7 +105,7 @@ def _handler(table: dict[str, Route]) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, *, with_body: bool) -> None:
             route = table.get(self.path.partition("?")[0])
-            answer = route() if route else Answer(404, _JSON, orjson.dumps({"error": f"Try {', '.join(table)}."}))
+            answer = _safely(route) if route else Answer(404, _JSON, _error(f"Try {', '.join(table)}."))
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.content_type)
             self.send_header("Content-Length", str(len(answer.body)))
