@@ -19,6 +19,7 @@ def write_service_file(path: Path, ports: Mapping[str, str]) -> None:
         try:
             file.write(text + b"\n")
             file.flush()
+            os.fchmod(file.fileno(), 0o644)  # a temporary file is for its owner alone
             os.fsync(file.fileno())
             Path(file.name).replace(path)
         except BaseException:
