@@ -45,7 +45,7 @@ class BulkHistogram(Collector):
             counts, total = list(self._counts), self._sum
         buckets: list[tuple[str, float]] = []
         cumulative = 0
-        for bound, count in zip((*map(str, self._bounds), "+Inf"), counts, strict=True):
+        for bound, count in zip((*(str(float(b)) for b in self._bounds), "+Inf"), counts, strict=True):
             cumulative += count
             buckets.append((bound, cumulative))
         yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=total)

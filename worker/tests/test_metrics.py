@@ -1,0 +1,225 @@
+"""The metrics: which there are, what they say, and that their labels stay few."""
+
+import platform
+import re
+from pathlib import Path
+from typing import cast
+
+import pytest
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+import worker
+from models.content import Fallback
+from models.model import Model
+from models.scorer import Scorer
+from schemas.classification import Status
+from schemas.dead_letter import Reason
+from worker.config import Topics
+from worker.serve.metrics import BulkHistogram, Metrics
+from worker.stream.ports import RebalanceEvent
+from worker.stream.records import Outcome, Part
+from worker.tests.fakes import P0, P1, ManualClock, records, settle
+
+TOPICS = Topics()
+NO_SCORER = cast("Scorer", object())  # never asked
+# Of the design; those of gRPC come with it.
+DESIGNED = {
+    "clf_records_total": {"topic", "outcome"},
+    "clf_consumer_lag_records": {"topic", "partition"},
+    "clf_oldest_record_age_seconds": set(),
+    "clf_batch_size_records": set(),
+    "clf_stage_duration_seconds": {"stage"},
+    "clf_end_to_end_latency_seconds": set(),
+    "clf_dead_letters_total": {"reason"},
+    "clf_rebalances_total": {"event"},
+    "clf_assigned_partitions": {"topic"},
+    "clf_model_info": {"lang", "version", "digest"},
+    "clf_predictions_total": {"lang", "name"},
+    "clf_build_info": {"version", "python"},
+}
+OWN = {"clf_transactions_aborted_total": set[str]()}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that says 1,000 seconds."""
+    return ManualClock(1000.0)
+
+
+@pytest.fixture
+def metrics(clock: ManualClock) -> Metrics:
+    """Metrics on a registry of their own."""
+    return Metrics(CollectorRegistry(), clock, TOPICS, "1.2.3")
+
+
+def sample(metrics: Metrics, metric: str, /, **labels: str) -> float | None:
+    """One value, None when there is no such sample."""
+    return metrics._registry.get_sample_value(metric, labels)
+
+
+def exercised(metrics: Metrics) -> Metrics:
+    """The same, after something of everything."""
+    part = Part()
+    for record in records(P0, 0, 1):
+        part.read(record)
+    for status in (*Status, "tombstone", "dead_letter"):
+        part.outcomes[status] += 1
+    for reason in Reason:
+        part.dead_letters[reason] += 1
+    part.predictions["en", "sport"] += 1
+    metrics.committed(Outcome({P0: part}), 2_000_000.0)
+    for stage in ("decode", "score", "encode", "produce", "commit"):
+        metrics.stage(stage, 0.1)
+    metrics.batch_closed(10)
+    for event in RebalanceEvent:
+        metrics.rebalanced(event, {P0}, 1)
+    metrics.lags({P0: 5})
+    metrics.transaction_aborted()
+    metrics.serving([Model("en", "v1", "abc", ("a",), NO_SCORER, (0.5,), Fallback.NONE)])
+    return metrics
+
+
+def test_every_metric_of_the_design_is_there(metrics: Metrics) -> None:
+    """Each has help text and the labels of the design, and there is none that nobody wrote down."""
+    families = {}
+    for family in text_string_to_metric_families(exercised(metrics).exposition().decode()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        if not name.endswith("_created") and not name.startswith("process_"):  # those are the library's
+            families[name] = family
+    assert families.keys() == (DESIGNED | OWN).keys()
+    for name, labels in (DESIGNED | OWN).items():
+        assert len(families[name].documentation) > 10, name
+        assert families[name].samples, name
+        for found in families[name].samples:
+            assert set(found.labels) - {"le"} == labels, name
+
+
+def test_help_is_there_from_the_start(metrics: Metrics) -> None:
+    """Before anything happened every metric is announced already, for whoever writes a dashboard."""
+    announced = set(re.findall(r"^# HELP (\S+) \S", metrics.exposition().decode(), re.MULTILINE))
+    assert set(DESIGNED) <= announced
+
+
+def test_metrics_are_defined_in_one_file() -> None:
+    """No other module of the worker makes a metric."""
+    root = Path(worker.__file__).parent
+    makers = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        if "tests" not in path.parts
+        and re.search(r"^\s*(from|import) prometheus_client.*", path.read_text("utf-8"), re.MULTILINE)
+        and re.search(r"\b(Counter|Gauge|Histogram|Summary|Info|Enum)\(\s*[\"']", path.read_text("utf-8"))
+    }
+    assert makers == {"serve/metrics.py"}
+
+
+def test_two_workers_in_one_process_share_nothing(metrics: Metrics, clock: ManualClock) -> None:
+    """Nothing stands on the global registry."""
+    other = Metrics(CollectorRegistry(), clock, TOPICS, "1.2.3")
+    metrics.transaction_aborted()
+    assert sample(other, "clf_transactions_aborted_total") == 0.0
+
+
+# --- what they say -------------------------------------------------------------------------------------------
+
+
+def test_what_was_committed_is_counted(metrics: Metrics) -> None:
+    """Outcomes, dead letters and predictions are counted once each, under the documents topic."""
+    exercised(metrics)
+    for outcome in (*Status, "tombstone", "dead_letter"):
+        assert sample(metrics, "clf_records_total", topic="documents", outcome=outcome) == 1.0
+    assert sample(metrics, "clf_dead_letters_total", reason="not_json") == 1.0
+    assert sample(metrics, "clf_predictions_total", lang="en", name="sport") == 1.0
+    assert sample(metrics, "clf_end_to_end_latency_seconds_count") == 2.0
+    assert sample(metrics, "clf_end_to_end_latency_seconds_sum") == 2000.0
+    assert sample(metrics, "clf_model_info", lang="en", version="v1", digest="abc") == 1.0
+    assert sample(metrics, "clf_build_info", version="1.2.3", python=platform.python_version()) == 1.0
+
+
+def test_odd_timestamps_do_not_spoil_the_latency(metrics: Metrics) -> None:
+    """No timestamp counts as none, one of the future as no time at all."""
+    part = Part(timestamps_ms=[0, -1, 9_000_000, 1_999_000])
+    metrics.committed(Outcome({P0: part}), 2_000_000.0)
+    assert sample(metrics, "clf_end_to_end_latency_seconds_count") == 2.0
+    assert sample(metrics, "clf_end_to_end_latency_seconds_sum") == 1.0
+
+
+def test_lags_of_others_vanish(metrics: Metrics) -> None:
+    """A partition that was given up is no longer reported."""
+    metrics.lags({P0: 5, P1: 6})
+    metrics.lags({P1: 7})
+    assert sample(metrics, "clf_consumer_lag_records", topic="documents", partition="0") is None
+    assert sample(metrics, "clf_consumer_lag_records", topic="documents", partition="1") == 7.0
+
+
+def test_the_age_grows_between_turns(metrics: Metrics, clock: ManualClock) -> None:
+    """The oldest record grows older by itself, is never younger than now, and is gone when nothing is in hand."""
+    metrics.in_hand(990_000)
+    assert sample(metrics, "clf_oldest_record_age_seconds") == 10.0
+    clock.now += 5
+    assert sample(metrics, "clf_oldest_record_age_seconds") == 15.0
+    metrics.in_hand(5_000_000)
+    assert sample(metrics, "clf_oldest_record_age_seconds") == 0.0
+    metrics.in_hand(None)
+    assert sample(metrics, "clf_oldest_record_age_seconds") == 0.0
+
+
+def test_committed_offsets_are_those_since_the_assignment(metrics: Metrics) -> None:
+    """They serve the lag; a partition that left and came back starts from what the group has."""
+    metrics.committed(settle([*records(P0, 0, 4), *records(P1, 0, 1)]), 1.0)
+    assert metrics.committed_offsets == {P0: 5, P1: 2}
+    metrics.rebalanced(RebalanceEvent.REVOKED, {P0}, 1)
+    assert metrics.committed_offsets == {P1: 2}
+
+
+def test_rebalances_and_assignment(metrics: Metrics) -> None:
+    """Each kind of change is counted, and the number of partitions is the present one, 0 at first."""
+    assert sample(metrics, "clf_assigned_partitions", topic="documents") == 0.0
+    metrics.rebalanced(RebalanceEvent.ASSIGNED, {P0, P1}, 2)
+    metrics.rebalanced(RebalanceEvent.LOST, {P0}, 1)
+    assert sample(metrics, "clf_assigned_partitions", topic="documents") == 1.0
+    assert sample(metrics, "clf_rebalances_total", event="lost") == 1.0
+
+
+def test_only_the_present_models_are_shown(metrics: Metrics) -> None:
+    """A model that is replaced is not shown beside its successor."""
+    for version in ("v1", "v2"):
+        metrics.serving([Model("en", version, "d", ("a",), NO_SCORER, (0.5,), Fallback.NONE)])
+    assert sample(metrics, "clf_model_info", lang="en", version="v1", digest="d") is None
+    assert sample(metrics, "clf_model_info", lang="en", version="v2", digest="d") == 1.0
+
+
+# --- the histogram of our own --------------------------------------------------------------------------------
+
+
+def test_the_bulk_histogram_equals_the_librarys() -> None:
+    """On the same values, edges and the infinite included, both expose the same samples."""
+    bounds = (0.01, 0.5, 1, 2.5, 3600)
+    values = [0.0, 0.009, 0.01, 0.010001, 0.5, 0.7, 1, 1.0, 2.4, 3600.0, 3600.1, 1e9, float("inf")]
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    bulk = BulkHistogram("h", "help", bounds, ours)
+    one_by_one = Histogram("h", "help", buckets=bounds, registry=theirs)
+    for chunk in (values[:5], [], values[5:]):
+        bulk.observe_all(chunk)
+    for value in values:
+        one_by_one.observe(value)
+    assert exposed(ours) == exposed(theirs)
+
+
+def test_an_empty_bulk_histogram_equals_the_librarys() -> None:
+    """Before the first value too."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    BulkHistogram("h", "help", (1, 2), ours)
+    Histogram("h", "help", buckets=(1, 2), registry=theirs)
+    assert exposed(ours) == exposed(theirs)
+
+
+def exposed(registry: CollectorRegistry) -> list[tuple[str, dict[str, str], float]]:
+    """The samples of one histogram, without the time it was made."""
+    return [
+        (sample.name, sample.labels, sample.value)
+        for family in registry.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    ]
