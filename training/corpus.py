@@ -196,7 +196,7 @@ def _require_usable(report: ReadingReport, documents: int, rules: CorpusRules) -
     if report.bad_lines > rules.max_bad_share * report.lines:
         raise UnusableCorpusError(
             f"{report.bad_lines} of {report.lines} lines are bad, more than the allowed share of "
-            f"{rules.max_bad_share:g}. Correct them, or allow more with --max-bad-share.",
+            f"{rules.max_bad_share:g}. Correct them, or allow more with --max-bad-share. {_hint(report)}".rstrip(),
             report,
         )
     if documents < max(rules.min_documents, 1):
@@ -205,6 +205,12 @@ def _require_usable(report: ReadingReport, documents: int, rules: CorpusRules) -
             f"{max(rules.min_documents, 1)} are needed. Add documents, or lower --min-documents.",
             report,
         )
+
+
+def _hint(report: ReadingReport) -> str:
+    if report.bad.get(LineProblem.OTHER_LANGUAGE, 0) > report.bad_lines / 2:
+        return "Most are of another language: correct --lang, or leave them out with --skip-other-languages."
+    return ""
 
 
 def _corpus(documents: Sequence[_Kept], report: ReadingReport) -> Corpus:
