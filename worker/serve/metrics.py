@@ -2,7 +2,8 @@
 
 import bisect
 import platform
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
@@ -61,21 +62,34 @@ class Metrics:
         self._documents = topics.documents
         self._oldest_ms: int | None = None
         self._committed: dict[TopicPartition, int] = {}
-        self.records = Counter(
-            "clf_records", "Input records settled, by how they ended.", ["topic", "outcome"], registry=registry
+        self._define_counters(partial(Counter, registry=registry))
+        self._define_gauges(partial(Gauge, registry=registry))
+        self._define_histograms(registry)
+        build = Info("clf_build", "The program.", registry=registry)
+        build.info({"version": version, "python": platform.python_version()})
+        ProcessCollector(registry=registry)  # its CPU seconds, resident memory and open descriptors
+
+    def _define_counters(self, counter: Callable[..., Counter]) -> None:
+        self.records = counter("clf_records", "Input records settled, by how they ended.", ["topic", "outcome"])
+        self.dead = counter("clf_dead_letters", "Records that became dead letters, by reason.", ["reason"])
+        self.predictions = counter("clf_predictions", "Labels given, by language and class.", ["lang", "name"])
+        self.aborted = counter("clf_transactions_aborted", "Transactions that were aborted and run again.")
+        self.rebalances = counter("clf_rebalances", "Changes of the assignment: assigned, revoked, lost.", ["event"])
+
+    def _define_gauges(self, gauge: Callable[..., Gauge]) -> None:
+        self.lag = gauge(
+            "clf_consumer_lag_records", "Records not yet settled, per assigned partition.", ["topic", "partition"]
         )
-        self.lag = Gauge(
-            "clf_consumer_lag_records",
-            "Records not yet settled, per assigned partition.",
-            ["topic", "partition"],
-            registry=registry,
-        )
-        oldest = Gauge(
+        self.assigned = gauge("clf_assigned_partitions", "Partitions assigned to this worker.", ["topic"])
+        self.assigned.labels(self._documents).set(0)
+        self.models = gauge("clf_model_info", "1 for each model that is being served.", ["lang", "version", "digest"])
+        oldest = gauge(
             "clf_oldest_record_age_seconds",
             "Age of the oldest record that was read and is not yet committed; 0 when there is none.",
-            registry=registry,
         )
         oldest.set_function(self._oldest_age)
+
+    def _define_histograms(self, registry: CollectorRegistry) -> None:
         self.batch_size = Histogram(
             "clf_batch_size_records", "Records per batch.", buckets=_BATCH_BUCKETS, registry=registry
         )
@@ -92,30 +106,6 @@ class Metrics:
             _LATENCY_BUCKETS,
             registry,
         )
-        self.dead = Counter(
-            "clf_dead_letters", "Records that became dead letters, by reason.", ["reason"], registry=registry
-        )
-        self.rebalances = Counter(
-            "clf_rebalances", "Changes of the assignment: assigned, revoked, lost.", ["event"], registry=registry
-        )
-        self.assigned = Gauge(
-            "clf_assigned_partitions", "Partitions assigned to this worker.", ["topic"], registry=registry
-        )
-        self.aborted = Counter(
-            "clf_transactions_aborted", "Transactions that were aborted and run again.", registry=registry
-        )
-        self.models = Gauge(
-            "clf_model_info", "1 for each model that is being served.", ["lang", "version", "digest"], registry=registry
-        )
-        self.predictions = Counter(
-            "clf_predictions", "Labels given, by language and class.", ["lang", "name"], registry=registry
-        )
-        ProcessCollector(
-            registry=registry
-        )  # process_cpu_seconds_total, process_resident_memory_bytes, open descriptors
-        build = Info("clf_build", "The program.", registry=registry)
-        build.info({"version": version, "python": platform.python_version()})
-        self.assigned.labels(self._documents).set(0)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
