@@ -5,6 +5,7 @@ methods", 1999; with the corrections and the target smoothing of H.-T. Lin, C.-J
 probabilistic outputs for support vector machines", Machine Learning 68, 2007.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,6 +59,14 @@ def fit_calibration(decisions: Decisions, targets: Targets) -> FittedCalibration
         own = [common if column in shared else sigmoid for column, sigmoid in enumerate(own)]
     slopes, intercepts = zip(*own, strict=True)
     return FittedCalibration(Calibration(slopes, intercepts), shared)
+
+
+def average_calibration(fitted: Sequence[FittedCalibration]) -> FittedCalibration:
+    """The mean of sigmoids that were fitted on different folds of the same documents, so that folds matter less."""
+    slopes = np.mean([each.calibration.slope for each in fitted], axis=0)
+    intercepts = np.mean([each.calibration.intercept for each in fitted], axis=0)
+    shared = sorted({column for each in fitted for column in each.shared})
+    return FittedCalibration(Calibration(tuple(slopes.tolist()), tuple(intercepts.tolist())), tuple(shared))
 
 
 def probabilities(decisions: Decisions, calibration: Calibration) -> NDArray[np.float64]:

@@ -90,7 +90,7 @@ search_options = together(
     ),
     option(
         "--search",
-        "Settings to try by cross-validation: none takes the defaults, quick tries up to 30, full all 720.",
+        "Settings to try by cross-validation: none takes the defaults, quick tries 23, full all 720.",
         type=click.Choice([str(effort) for effort in SearchEffort]),
         default=str(SearchEffort.QUICK),
     ),

@@ -26,7 +26,7 @@ class SearchEffort(StrEnum):
     NONE = "none"
     """One: the defaults and what was pinned."""
     QUICK = "quick"
-    """Up to thirty: ways to weigh terms, then machines, then vocabularies, then machines again."""
+    """Twenty-three: ways to weigh terms, then machines, then vocabularies."""
     FULL = "full"
     """All combinations, 720."""
 
@@ -131,11 +131,10 @@ class Pins:
         return [Parameters(FeatureParameters(*each), machine) for each in features for machine in machines]
 
     def settings(self, effort: SearchEffort) -> int:
-        """How many settings a search tries at most."""
+        """How many settings a search tries."""
         if effort is SearchEffort.QUICK:
             scouting = (len(self.weightings()) - 1) * len(self.scouts())
-            again = len(self.machines()) - 1
-            return scouting + len(self.machines()) + len(self.vocabularies()) + again
+            return scouting + len(self.machines()) + len(self.vocabularies())
         return 1 if effort is SearchEffort.NONE else len(self.everything())
 
     def max_ngrams(self, effort: SearchEffort) -> int:

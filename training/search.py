@@ -83,10 +83,6 @@ class Search:
         for vocabulary in pins.vocabularies():
             current = self._current(pins)
             self._try([replace(current, features=replace(current.features, **vocabulary))])
-        best = self._current(pins)
-        if best.features != features:  # what suited the old vocabulary need not suit the new one
-            others = [machine for machine in pins.machines() if machine != best.machine]
-            self._try([Parameters(best.features, machine) for machine in others])
 
     def _current(self, pins: Pins) -> Parameters:
         """The best so far; the start while nothing left a term."""

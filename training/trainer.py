@@ -25,6 +25,7 @@ MAX_CLASSES = 2000
 # Documents times classes: what a second deal costs.
 _DEALT_TWICE = 100_000
 _FINER = 2
+_MORE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class _Work:
 
     def decide(self, parameters: Parameters) -> Decided:
         """Calibration and thresholds; on finer folds, whose machines are closer to the one trained on everything."""
-        deals = self._deals(_FINER * self.settings.folds)
+        deals = self._deals(_FINER * self.settings.folds, _MORE)
         ways = candidates(
             single_label=self.corpus.single_label, rule=self.settings.rule, fallback=self.settings.fallback
         )
@@ -166,10 +167,10 @@ class _Work:
         unconverged = fitted.linear.unconverged
         yield from model_remarks(self.corpus, self.targets, decided.calibrated.shared, unconverged=unconverged)
 
-    def _deals(self, folds: int) -> list[Folds]:
-        """Corpora that are not large are dealt twice: one deal alone would choose by luck."""
+    def _deals(self, folds: int, times: int = 1) -> list[Folds]:
+        """Corpora that are not large are dealt twice as often: one deal alone would choose by luck."""
         documents, seed = len(self.targets), self.settings.seed
-        number = 2 if self.targets.size <= _DEALT_TWICE else 1
+        number = times * (2 if self.targets.size <= _DEALT_TWICE else 1)
         return [deal_folds(self.targets, min(folds, documents), seed + deal) for deal in range(number)]
 
 

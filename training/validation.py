@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration import FittedCalibration, fit_calibration, probabilities
+from training.calibration import FittedCalibration, average_calibration, fit_calibration, probabilities
 from training.folds import Folds
 from training.linear import Targets
 from training.scores import calibration_error, class_f1, macro_f1, micro_f1, reliability, top_label
@@ -61,7 +61,7 @@ def decide_labels(
 ) -> Decided:
     """Calibrate cross-validated decisions and set thresholds on them.
 
-    Both are done on the first deal; the others have a say in how thresholds are set.
+    Sigmoids are averaged over the deals; all deals choose how thresholds are set, and the first sets them.
 
     Args:
         decisions: (documents, classes), one array per deal.
@@ -69,10 +69,10 @@ def decide_labels(
         deals: the fold of each document, one array per deal.
         ways: how thresholds may be set.
     """
-    fitted = [fit_calibration(each, targets) for each in decisions]
-    by_deal = [probabilities(each, fit.calibration) for each, fit in zip(decisions, fitted, strict=True)]
+    calibrated = average_calibration([fit_calibration(each, targets) for each in decisions])
+    by_deal = [probabilities(each, calibrated.calibration) for each in decisions]
     chosen = choose_thresholds(by_deal, targets, deals, ways)
-    calibrated, scores = fitted[0], by_deal[0]
+    scores = by_deal[0]
     reached = CrossValidation(
         micro_f1=micro_f1(targets, chosen.predicted),
         macro_f1=macro_f1(targets, chosen.predicted),

@@ -1,6 +1,7 @@
 """Platt's sigmoids: the optimum, the small classes, the odd ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from training.calibration import MIN_POSITIVES, fit_calibration, fit_sigmoid, probabilities
+from training.calibration import MIN_POSITIVES, average_calibration, fit_calibration, fit_sigmoid, probabilities
 
 
 def sample(
@@ -117,3 +118,13 @@ def test_probabilities_apply_each_class_its_own_sigmoid() -> None:
     for column in (0, 1):
         line = fitted.calibration.slope[column] * both[:, column] + fitted.calibration.intercept[column]
         np.testing.assert_allclose(result[:, column], 1 / (1 + np.exp(line)))
+
+
+def test_sigmoids_of_several_deals_are_averaged() -> None:
+    """Slopes and intercepts are means, and a class shared in one deal counts as shared."""
+    decisions, targets = sample(2)
+    one = fit_calibration(decisions[:, None], targets[:, None])
+    two = fit_calibration(2 * decisions[:, None], targets[:, None])
+    mean = average_calibration([one, two, replace(two, shared=(0,))])
+    assert mean.calibration.slope[0] == pytest.approx((one.calibration.slope[0] + 2 * two.calibration.slope[0]) / 3)
+    assert mean.shared == (0,)
