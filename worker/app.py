@@ -104,7 +104,8 @@ class _Worker:
 
     def crash(self) -> None:
         """Leave without waiting for a client that may never answer; nothing uncommitted is lost by that."""
-        self._lifecycle.move(State.FAILED)
+        if self._lifecycle.state is not State.STOPPED:
+            self._lifecycle.move(State.FAILED)
         self._exit(ExitCode.FATAL)
 
     @staticmethod

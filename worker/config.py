@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from schemas.document import DEFAULT_MAX_BYTES
-from worker.options import option
+from worker.options import FiniteRange, option
 from worker.stream.policy import OnFailure
 
-SHARE = click.FloatRange(0, 1)
-SECONDS = click.FloatRange(0, min_open=True)
+SHARE = FiniteRange(0, 1)
+SECONDS = FiniteRange(0, min_open=True)
 COUNT = click.IntRange(min=1)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -101,7 +101,7 @@ class Guarantee:
     transaction_timeout: float = option(
         10.0,
         "Seconds until the broker aborts the transaction of a dead worker; readers of its partitions wait that long.",
-        type=click.FloatRange(1, 900),
+        type=FiniteRange(1, 900),
     )
     drain_timeout: float = option(30.0, "Seconds for finishing what is in hand on SIGTERM.", type=SECONDS)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+import structlog.tracebacks
 
 from worker.config import LogFormat, Logging
 
@@ -39,5 +40,8 @@ def configure(config: Logging) -> None:
 
 def _rendering(form: LogFormat) -> list[Callable[..., Any]]:
     if form is LogFormat.TEXT or (form is LogFormat.AUTO and sys.stderr.isatty()):
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    # Local variables hold documents and passwords; a traceback names lines only.
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]

@@ -12,6 +12,7 @@ gives `--http-port`, read from `CLF_HTTP_PORT` too, and hands the command one `H
 environment variables are shown by `--help`.
 """
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import field, fields
@@ -66,6 +67,17 @@ class EnumChoice(click.Choice[str]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - as click's own
         """The member of that value."""
         return self._enum(super().convert(str(value), param, ctx))
+
+
+class FiniteRange(click.FloatRange):
+    """A range without `nan` and `inf`, which no comparison with a bound keeps out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - as click's own
+        """A finite number within the range."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def _with_options(function: Callable[..., object], group: type) -> Callable[..., object]:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import socket
+import stat
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Self
 
 AUTO = "auto"
 _MOST_SLOTS = 1000
+_WRITABLE_BY_OTHERS = 0o022
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -77,14 +79,26 @@ class Slot:
     def _lock(self, name: str) -> bool:
         path = self._directory / _UNSAFE.sub("_", f"{self._group}-{name}.lock")
         try:
-            self._directory.mkdir(mode=0o700, exist_ok=True)
+            self._prepare_directory()
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise SlotError(f"The slot's lock file {path} cannot be opened: {error.strerror}.") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as error:
             os.close(file)
-            return False
+            if isinstance(error, BlockingIOError):
+                return False
+            raise SlotError(f"The slot's lock file {path} cannot be locked: {error.strerror}.") from error
         self._file = file
         return True
+
+    def _prepare_directory(self) -> None:
+        """Make the directory, or check that nobody else can put anything there: it lies where everybody may write."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        found = self._directory.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & _WRITABLE_BY_OTHERS:
+            raise SlotError(
+                f"{self._directory} is not a directory that only this user can write, so its locks prove nothing. "
+                "Remove it, or set TMPDIR to a directory of your own."
+            )

@@ -74,7 +74,7 @@ class Row:
             "cpu_microseconds_per_document": round(self.cpu_microseconds, 2),
             "peak_bytes": self.peak_bytes,
             "stage_shares": {stage: round(share, 3) for stage, share in self.stage_shares.items()},
-            "runs": [asdict(run) for run in self.runs],
+            "runs": [_as_json(run) for run in self.runs],
         }
 
 
@@ -182,6 +182,10 @@ def train(data: Sequence[Path], lang: str, models: Path) -> Path:
         raise ContenderError("The model could not be trained; see the message above.")
     [pipeline] = models.absolute().glob("*/*/pipeline.joblib")
     return pipeline
+
+
+def _as_json(run: Measurement) -> dict[str, object]:
+    return {**asdict(run), "resident_bytes": {str(mark): size for mark, size in run.resident_bytes.items()}}
 
 
 def _worker(servers: str, topic: str, results: str, group: str, *options: str) -> list[str]:

@@ -112,6 +112,8 @@ def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
     if protocol is GroupProtocol.CLASSIC:
         settings["partition.assignment.strategy"] = "cooperative-sticky"
         settings["session.timeout.ms"] = 10_000
+        # A member learns of a rebalance with its next heartbeat; partitions on the move stand still until then.
+        settings["heartbeat.interval.ms"] = 1000
     return {**settings, **base}
 
 

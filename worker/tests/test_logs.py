@@ -99,7 +99,6 @@ def failing_with_content() -> None:
     raise ValueError(len(document))
 
 
-@pytest.mark.xfail(reason="structlog's renderers show local variables unless they are told not to", strict=True)
 @pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.TEXT])
 def test_a_traceback_shows_no_content(form: LogFormat, capsys: pytest.CaptureFixture[str]) -> None:
     """The stack is logged, the variables in it are not: among them are documents and passwords."""
