@@ -16,12 +16,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from schemas.document import Document
+from schemas.document import DEFAULT_MAX_BYTES, Document
 from worker.bench.contender import ContenderError
 from worker.bench.stream import Plan, Row, StreamBench, train
 from worker.clock import SystemClock
 from worker.commands.cluster import QUIET, clear_errors
-from worker.commands.documents import read_documents
+from worker.commands.documents import Line, read_lines
 from worker.config import Cluster
 from worker.kafka import settings as kafka_settings
 from worker.kafka.local_broker import LocalBroker
@@ -117,7 +117,10 @@ def _broker(cluster: Cluster, directory: Path) -> Iterator[str]:
 
 
 def _documents(sources: Sequence[Path]) -> list[Document]:
-    return [document for path in sources for document in read_documents(path)]
+    """The texts of all lines; their urls, which some corpora lack, are made anew when they are sent."""
+    lines = (line for path in sources for line in read_lines(path, DEFAULT_MAX_BYTES, lambda _: None))
+    fields = [orjson.loads(line.data) for line in lines if isinstance(line, Line) and line.data]
+    return [Document("", item.get("title") or "", item.get("text") or "", item.get("lang") or "") for item in fields]
 
 
 def _show(rows: Sequence[Row]) -> None:

@@ -108,17 +108,6 @@ def url_of(data: bytes) -> str | None:
     return url if isinstance(url, str) and url else None
 
 
-def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of one file. Lines that are none are told of on standard error and left out."""
-    bad, reading = BadLines(), Reading()
-    for line in read_lines(path, reading.max_document_bytes, lambda _: None):
-        item = line if isinstance(line, BadLine) else document_of(line, reading)
-        if isinstance(item, BadLine):
-            bad.add(item)
-        else:
-            yield item
-
-
 def read_lines(path: Path, max_bytes: int, advance: Advance) -> Iterator[Line | BadLine]:
     r"""The lines of a file, split on "\n" only; blank ones are left out. Gzip is recognised by its content.
 

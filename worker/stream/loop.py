@@ -37,7 +37,7 @@ class LoopLimits:
     revoke_timeout: float
     poll_timeout: float = 0.1
     busy_poll_timeout: float = 0.005
-    full_wait: float = 0.25
+    full_wait: float = 1.0
     max_attempts: int = 5
 
 
