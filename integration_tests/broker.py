@@ -77,12 +77,12 @@ class Kafka:
 
     def producer(self, **config: str | float | bool) -> Producer:
         """A producer; keyword names have underscores for dots (`transactional_id="t"`)."""
-        return Producer({"bootstrap.servers": self.bootstrap_servers, **_dotted(config)})
+        return Producer({**_quiet(self.bootstrap_servers), **_dotted(config)})
 
     def consumer(self, group: str, *topics: str, **config: str | float | bool) -> Consumer:
         """A consumer subscribed to `topics` from their beginning, committing nothing by itself."""
         settings = {"auto.offset.reset": "earliest", "enable.auto.commit": False, **_dotted(config)}
-        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group, **settings})
+        consumer = Consumer({**_quiet(self.bootstrap_servers), "group.id": group, **settings})
         if topics:
             consumer.subscribe(list(topics))
         return consumer
@@ -145,9 +145,14 @@ class Kafka:
         return sorted(self.admin().list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
 
 
+def _quiet(bootstrap_servers: str) -> dict[str, str | float | bool]:
+    """Where the broker is; a client that outlives it need not say so, twenty times a second."""
+    return {"bootstrap.servers": bootstrap_servers, "log_level": 2}
+
+
 @cache
 def _admin(bootstrap_servers: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": bootstrap_servers})
+    return AdminClient(_quiet(bootstrap_servers))
 
 
 def _wait_for_leaders(admin: AdminClient, topic: str, partitions: int) -> None:
