@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from models.bundle import Fallback
+from models.store import DEFAULT_STORE, STORE_VARIABLE
 from schemas.language import normalise_language
 from training.corpus import CorpusRules
 from training.features import TermWeight
@@ -63,7 +64,8 @@ corpus_options = together(
         "--models",
         "The model store: a directory that holds LANG/VERSION.",
         type=click.Path(file_okay=False, path_type=Path),
-        required=True,
+        default=DEFAULT_STORE,
+        envvar=STORE_VARIABLE,
     ),
 )
 
