@@ -80,8 +80,9 @@ class Demo:
         self._directory.mkdir(parents=True, exist_ok=True)
         models = self._directory / "models"
         training, self._held = divide(self._directory)
+        trainings = self._stack.enter_context(self._trainings(training, models))
         self._servers = self._servers or self._stack.enter_context(self._broker())
-        self._train(training, models)
+        self._await_trainings(trainings)
         self._create_topics()
         return Addresses(self._servers, self._stack.enter_context(self._worker(models)), models)
 
@@ -121,14 +122,32 @@ class Demo:
             if began_empty:
                 delete_data(directory)
 
-    def _train(self, training: Mapping[str, Path], models: Path) -> None:
-        for lang, path in training.items():
-            began = self._clock.monotonic()
-            command = [*_CLF, "train", "--data", str(path), "--lang", lang, "--models", str(models)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise DemoError(f"Training the model for {lang} failed:\n{done.stderr}")
-            self._say(f"Trained a model for {lang} in {self._clock.monotonic() - began:.1f} s")
+    @contextmanager
+    def _trainings(self, training: Mapping[str, Path], models: Path) -> Iterator[dict[str, "subprocess.Popen[str]"]]:
+        """`clf train` for each language, all at once, while the broker starts."""
+        self._say(f"Training models for {', '.join(training)} ...")
+        began = {
+            lang: subprocess.Popen(
+                [*_CLF, "train", "--data", str(path), "--lang", lang, "--models", str(models)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for lang, path in training.items()
+        }
+        try:
+            yield began
+        finally:
+            for process in began.values():
+                _end(process)
+
+    def _await_trainings(self, trainings: Mapping[str, "subprocess.Popen[str]"]) -> None:
+        for lang, process in trainings.items():
+            _, errors = process.communicate()
+            if process.returncode:
+                raise DemoError(f"Training the model for {lang} failed:\n{errors}")
+            self._say(f"Trained a model for {lang}")
 
     def _create_topics(self) -> None:
         command = [*_CLF, "topics", "create", "--bootstrap-servers", self._servers]
@@ -225,12 +244,12 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _end(worker: "subprocess.Popen[bytes]") -> None:
-    """SIGTERM, which drains; SIGKILL when even that takes too long."""
-    if worker.poll() is None:
-        worker.send_signal(signal.SIGTERM)
+def _end(process: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> None:
+    """SIGTERM, which makes a worker drain; SIGKILL when even that takes too long."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
     try:
-        worker.wait(_TIMEOUT)
+        process.wait(_TIMEOUT)
     except subprocess.TimeoutExpired:
-        worker.kill()
-        worker.wait()
+        process.kill()
+        process.wait()
