@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@sh deploy/prerequisites.sh $(PYTHON)
 	@echo "Installing into $(VENV) (about a minute the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on -e '.[dev]'
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check --progress-bar on -e '.[dev]'
 	@touch $@
 
 jars: $(INSTALLED)
