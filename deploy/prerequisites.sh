@@ -10,7 +10,7 @@ need() {
 }
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    need "Python 3.11 or newer (found: $("$python" --version 2>&1 || echo none)); name another with PYTHON=..." \
+    need "Python 3.11 or newer (found: $("$python" --version 2>/dev/null || echo none)); name another with PYTHON=..." \
         'python3 python3-venv' python@3.12
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need "Python's venv module" python3-venv python@3.12
 
