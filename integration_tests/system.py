@@ -122,7 +122,10 @@ class WorkerProcess:
     def _ready(self) -> bool:
         if self.process.poll() is not None:
             raise AssertionError(f"The worker ended with {self.process.returncode}:\n{self.log()}")
-        return (self.directory / "service.json").exists() and self.get("/ready")[0] == 200
+        try:
+            return (self.directory / "service.json").exists() and self.get("/ready")[0] == 200
+        except OSError:
+            return False  # it is just going; the next look finds its exit code
 
     def terminate(self) -> int:
         """SIGTERM; returns the exit code."""

@@ -247,14 +247,13 @@ def test_health_and_metrics_tell_the_truth(system: System, sample: list[Document
 
 def test_two_workers_with_one_slot(system: System) -> None:
     """On one host the second is told at once; it never fences the first."""
-    with (
-        system.worker("--no-scoring", "--slot", "s") as first,
-        system.worker("--no-scoring", "--slot", "s", name="second") as second,
-    ):
+    with system.worker("--no-scoring", "--slot", "s") as first:
         first.await_ready()
-        codes = {first.process.poll(), second.process.wait(30)}
-        assert codes == {None, 3}
-        assert "Slot s" in str(second.events("cannot_start")[0]["reason"])
+        with system.worker("--no-scoring", "--slot", "s", name="second") as second:
+            assert second.process.wait(30) == 3
+            assert "Slot s" in str(second.events("cannot_start")[0]["reason"])
+        assert first.get("/ready")[0] == 200
+        assert first.terminate() == 0
 
 
 def test_a_second_signal_forces(system: System, sample: list[Document]) -> None:

@@ -79,6 +79,11 @@ def stream(  # noqa: PLR0913 - one per option
       clf worker --no-scoring: every document gets a constant result
     Time runs from the assignment of the partitions until the group has committed every document.
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
+    if not data:
+        click.echo(
+            "No --data: taking the English sample corpus, whose documents are short. Ratios hold, rates do not.",
+            err=True,
+        )
     sources = data or (Path(str(files("training") / "sample" / "eng.jsonl")),)
     plan = Plan(documents, bare_documents, partitions, repeat)
     with (
