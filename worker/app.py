@@ -25,7 +25,7 @@ from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.serve.http import HttpServer, routes
 from worker.serve.metrics import Metrics
-from worker.serve.service_file import write_service_file
+from worker.serve.service_file import remove_service_file, write_service_file
 from worker.serving_models import load_models
 from worker.slot import Slot, SlotError
 from worker.stream.batch import BatchLimits
@@ -95,6 +95,7 @@ class _Worker:
                 self._stop(running)
         finally:
             http.close()
+            remove_service_file(self._config.http.service_file)
         return ExitCode.CLEAN
 
     def force(self) -> None:

@@ -180,10 +180,9 @@ class Demo:
             if worker.poll() is not None:
                 last = log.read_text("utf-8", errors="replace").strip().split("\n")[-1]
                 raise DemoError(f"The worker ended with exit code {worker.returncode}: {last}")
-            if service.exists():
-                address = f"http://{orjson.loads(service.read_bytes())['services']['clf-health']}"
-                if _answers(f"{address}/ready"):
-                    return address
+            address = _address(service)
+            if address is not None and _answers(f"{address}/ready"):
+                return address
             self._clock.sleep(0.05)
         raise DemoError(f"The worker was not ready within {_TIMEOUT:g} s. Its log is {log}.")
 
@@ -234,6 +233,14 @@ class Demo:
             self._sent += 1
             value = Document(url, original.title, original.text, original.lang).to_json()
             yield Outgoing(self._topics.documents, -1, url.encode(), value, ())
+
+
+def _address(service: Path) -> str | None:
+    """Where the worker answers; None before it has said so, and after it ended."""
+    try:
+        return f"http://{orjson.loads(service.read_bytes())['services']['clf-health']}"
+    except OSError:
+        return None
 
 
 def _answers(url: str) -> bool:

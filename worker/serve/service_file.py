@@ -25,3 +25,12 @@ def write_service_file(path: Path, ports: Mapping[str, str]) -> None:
         except BaseException:
             Path(file.name).unlink()
             raise
+
+
+def remove_service_file(path: Path) -> None:
+    """Remove the file when it is still ours: a stopped process has no ports, and a successor's file is its own."""
+    try:
+        if orjson.loads(path.read_bytes())["pid"] == os.getpid():
+            path.unlink()
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # it is gone, or somebody else wrote it

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from worker.serve.service_file import write_service_file
+from worker.serve.service_file import remove_service_file, write_service_file
 
 
 def test_it_tells_the_ports(tmp_path: Path) -> None:
@@ -60,3 +60,16 @@ def test_a_missing_directory(tmp_path: Path) -> None:
     """It is an error of the system, for the caller to explain."""
     with pytest.raises(FileNotFoundError):
         write_service_file(tmp_path / "absent" / "service.json", {})
+
+
+def test_it_goes_with_its_process_and_no_other(tmp_path: Path) -> None:
+    """Our own file is removed; a successor's, a stranger's and a missing one are left alone."""
+    path = tmp_path / "service.json"
+    write_service_file(path, {})
+    remove_service_file(path)
+    assert not path.exists()
+    remove_service_file(path)
+    for foreign in (b'{"pid": 1, "services": {}}', b"[]", b"half"):
+        path.write_bytes(foreign)
+        remove_service_file(path)
+        assert path.read_bytes() == foreign
