@@ -144,7 +144,9 @@ class _Worker:
         wrong = problems(topics, found)
         if wrong:
             raise CannotStartError(
-                " ".join([*wrong, "`clf topics create` creates what is missing and repairs the rest."])
+                " ".join(
+                    [*wrong, "`clf topics create` creates missing topics and raises sizes, never partition counts."]
+                )
             )
         return found
 
