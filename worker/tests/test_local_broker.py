@@ -15,6 +15,7 @@ from worker.kafka.local_broker import LocalBroker, PortTakenError, delete_data
 from worker.kafka.local_jars import JarCache
 from worker.kafka.local_launch import choose_ports
 from worker.kafka.local_state import find_running, read_state
+from worker.tests.played import JumpClock, script
 
 # Answers -version, formats when asked to (the settings are the last argument), and otherwise plays the broker.
 JAVA = """#!/bin/sh
@@ -29,33 +30,6 @@ esac
 """
 SERVES = "echo 'Kafka Server started'; trap 'exit 0' TERM; while :; do sleep 0.02; done"
 DEAF = "echo 'Kafka Server started'; trap '' TERM; while :; do sleep 0.05; done"
-
-
-class JumpClock:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        """The time so far."""
-        return self.now
-
-    def time(self) -> float:
-        """The same."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Jump."""
-        self.now += max(seconds, 1.0)
-
-
-def script(path: Path, text: str) -> Path:
-    """Write an executable file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
 
 
 @pytest.fixture

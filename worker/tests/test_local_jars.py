@@ -10,35 +10,9 @@ import pytest
 
 from worker.kafka.local_base import BrokerError, locked
 from worker.kafka.local_jars import JarCache, find_java, find_maven, settings_directory
+from worker.tests.played import JumpClock, script
 
 POM = "<project><properties><kafka.version>4.4.0</kafka.version></properties></project>"
-
-
-class JumpClock:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        """The time so far."""
-        return self.now
-
-    def time(self) -> float:
-        """The same."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Jump."""
-        self.now += max(seconds, 1.0)
-
-
-def script(path: Path, text: str) -> Path:
-    """Write an executable file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
 
 
 def make_jars(directory: Path, version: str = "4.4.0") -> None:
