@@ -40,7 +40,6 @@ class Row:
     """The runs of one contender."""
 
     name: str
-    scored: bool
     runs: list[Measurement]
 
     @property
@@ -118,7 +117,7 @@ class StreamBench:
     def _rounds(
         self, topic: str, documents: int, contenders: dict[str, Callable[[str, str, str, str], list[str]]]
     ) -> list[Row]:
-        rows = [Row(name, documents == self._plan.documents, []) for name in contenders]
+        rows = [Row(name, []) for name in contenders]
         for number in range(self._plan.repeat):
             for row, (name, command) in zip(rows, contenders.items(), strict=True):
                 measurement = self._measure(

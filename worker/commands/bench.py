@@ -5,6 +5,7 @@ import platform
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +21,9 @@ from schemas.document import DEFAULT_MAX_BYTES, Document
 from worker.bench.contender import ContenderError
 from worker.bench.stream import Plan, Row, StreamBench, train
 from worker.clock import SystemClock
-from worker.commands.cluster import QUIET, clear_errors
+from worker.commands.cluster import clear_errors, client_settings
 from worker.commands.documents import Line, read_lines
 from worker.config import Cluster
-from worker.kafka import settings as kafka_settings
 from worker.kafka.local_broker import LocalBroker
 from worker.options import options
 
@@ -91,9 +91,7 @@ def stream(  # noqa: PLR0913 - one per option
         tempfile.TemporaryDirectory(prefix="clf-bench-") as work,
         _broker(cluster, Path(work)) as servers,
     ):
-        properties = kafka_settings.read_properties(cluster.kafka_config)
-        common = kafka_settings.common(servers, properties, "producer")
-        settings: kafka_settings.Settings = {"log_level": QUIET, **common}
+        settings = client_settings(replace(cluster, bootstrap_servers=servers), "producer")
         models = Path(work) / "models"
         pipeline = train(sources, lang, models)
         bench = StreamBench(settings, plan, Path(work), SystemClock(), lambda line: click.echo(line, err=True))

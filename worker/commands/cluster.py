@@ -18,7 +18,7 @@ from worker.lifecycle import ExitCode
 from worker.stream.errors import StreamError
 
 # librdkafka repeats a failed connection on standard error twenty times a second; our own message says it once.
-QUIET = 2
+_QUIET = 2
 
 ACKNOWLEDGE_SECONDS = 60.0
 QUEUE_BYTES = 128 * 2**20
@@ -36,7 +36,7 @@ def client_settings(cluster: Cluster, scope: str) -> Settings:
     """
     properties = kafka_settings.read_properties(cluster.kafka_config)
     return {
-        "log_level": QUIET,
+        "log_level": _QUIET,
         **kafka_settings.common(bootstrap_servers(cluster), properties, scope),
     }
 

@@ -1,7 +1,7 @@
 """The consuming side: the worker's source of records, and a plain reader for the tools."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -120,25 +120,25 @@ class GroupSource:
             self._listener.assigned(_ours(partitions))
 
     def _on_revoke(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
-        try:
-            if self._listener is not None:
-                self._listener.revoked(_ours(partitions))
-        finally:
-            self._forget(partitions)
-            consumer.incremental_unassign(partitions)
+        self._give_up(consumer, partitions, self._listener.revoked if self._listener is not None else None)
 
     def _on_lost(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
-        try:
-            if self._listener is not None:
-                self._listener.lost(_ours(partitions))
-        finally:
-            self._forget(partitions)
-            consumer.incremental_unassign(partitions)
+        self._give_up(consumer, partitions, self._listener.lost if self._listener is not None else None)
 
-    def _forget(self, partitions: list[ClientPartition]) -> None:
+    def _give_up(
+        self,
+        consumer: Consumer,
+        partitions: list[ClientPartition],
+        tell: Callable[[Collection[TopicPartition]], None] | None,
+    ) -> None:
         gone = _ours(partitions)
-        self._assigned -= gone
-        self._given_up |= gone
+        try:
+            if tell is not None:
+                tell(gone)
+        finally:
+            self._assigned -= gone
+            self._given_up |= gone
+            consumer.incremental_unassign(partitions)
 
 
 class Bounds(NamedTuple):
@@ -197,11 +197,6 @@ class TopicReader:
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Up to `max_records` records; waits `timeout` seconds at most."""
         return to_records(self._consumer.consume(max_records, timeout))
-
-    def read_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[Record]:
-        """Every record that `batches_to` gives, one by one."""
-        for batch in self.batches_to(ends):
-            yield from batch
 
     def batches_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[list[Record]]:
         """Every record of the assigned partitions before these end offsets; 0 means that there is none.
