@@ -131,9 +131,13 @@ def main(kind: str, servers: str, source: str, target: str, group: str, pipeline
     if kind == "bare":
         bare(servers, source, target, group)
         return
-    # The pipeline as training fitted it, unmodified. It was written by this very run of the benchmark.
-    score: Score = joblib.load(Path(pipeline)).decision_function
+    score: Score = fitted_pipeline(Path(pipeline)).decision_function
     {"one-by-one": one_by_one, "batched": batched}[kind](servers, source, target, group, score)
+
+
+def fitted_pipeline(path: Path) -> Any:  # noqa: ANN401 - scikit-learn ships no types
+    """The pipeline as training fitted it, unmodified. `clf train` wrote it, started by the benchmark itself."""
+    return joblib.load(path)
 
 
 if __name__ == "__main__":

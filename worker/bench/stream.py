@@ -1,8 +1,6 @@
 """`clf bench stream`: the worker beside plain loops on one broker, end to end, in one run."""
 
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from schemas.document import Document
-from worker.bench.contender import Contender, ContenderError, Measurement, loop_command, worker_command
+from worker.bench.contender import Contender, Measurement, loop_command, worker_command
 from worker.clock import Clock
 from worker.kafka.admin import Cluster
 from worker.kafka.producer import Sender
@@ -167,20 +165,6 @@ class StreamBench:
         url = f"https://bench.example/{number}"
         value = Document(url, document.title, document.text, document.lang).to_json()
         return Outgoing(topic, number % self._plan.partitions, url.encode(), value, ())
-
-
-def train(data: Sequence[Path], lang: str, models: Path) -> Path:
-    """Train a model by `clf train` itself. Returns its scikit-learn pipeline, which only the plain loops load.
-
-    Raises:
-        ContenderError: `clf train` did not succeed; it has said why.
-    """
-    files = [argument for path in data for argument in ("--data", str(path.absolute()))]
-    command = [sys.executable, "-m", "worker", "train", *files, "--lang", lang, "--models", str(models.absolute())]
-    if subprocess.run(command, check=False).returncode:
-        raise ContenderError("The model could not be trained; see the message above.")
-    [pipeline] = models.absolute().glob("*/*/pipeline.joblib")
-    return pipeline
 
 
 def _as_json(run: Measurement) -> dict[str, object]:

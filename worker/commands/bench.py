@@ -1,26 +1,25 @@
 """`clf bench`: measurements, always as ratios against references in the same run."""
 
-import os
-import platform
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 import orjson
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 from schemas.document import DEFAULT_MAX_BYTES, Document
 from worker.bench.contender import ContenderError
-from worker.bench.stream import Plan, Row, StreamBench, train
+from worker.bench.machine import machine
+from worker.bench.stream import Plan, Row, StreamBench
+from worker.bench.trained import BenchError, train
 from worker.clock import SystemClock
+from worker.commands.bench_score import score
 from worker.commands.cluster import clear_errors, client_settings
 from worker.commands.documents import Line, read_lines
 from worker.config import Cluster
@@ -36,6 +35,9 @@ def bench() -> None:
 
     The machine's speed drifts, so compare ratios within one run, and medians over several rounds.
     """
+
+
+bench.add_command(score)
 
 
 @bench.command()
@@ -87,7 +89,7 @@ def stream(  # noqa: PLR0913 - one per option
     sources = data or (Path(str(files("training") / "sample" / "eng.jsonl")),)
     plan = Plan(documents, bare_documents, partitions, repeat)
     with (
-        clear_errors(ContenderError),
+        clear_errors(ContenderError, BenchError),
         tempfile.TemporaryDirectory(prefix="clf-bench-") as work,
         _broker(cluster, Path(work)) as servers,
     ):
@@ -99,7 +101,7 @@ def stream(  # noqa: PLR0913 - one per option
     _show(rows)
     if json_file is not None:
         facts = {
-            "machine": _machine(),
+            "machine": machine(SystemClock()),
             "data": [path.name for path in sources],
             "rows": [row.as_json() for row in rows],
         }
@@ -127,7 +129,7 @@ def _documents(sources: Sequence[Path]) -> list[Document]:
 
 
 def _show(rows: Sequence[Row]) -> None:
-    table = Table("contender", "documents/s", "ratio", "CPU us/document", "peak memory", title=_machine())
+    table = Table("contender", "documents/s", "ratio", "CPU us/document", "peak memory", title=machine(SystemClock()))
     for column in table.columns[1:]:
         column.justify = "right"
     for index, row in enumerate(rows):
@@ -147,8 +149,3 @@ def _show(rows: Sequence[Row]) -> None:
     resident = rows[NO_SCORING].runs[-1].resident_bytes
     memory = ", ".join(f"{size / 2**20:,.0f} MiB after {mark:,}" for mark, size in sorted(resident.items()))
     console.print(f"{rows[NO_SCORING].name}: resident memory {memory} documents", highlight=False)
-
-
-def _machine() -> str:
-    memory = psutil.virtual_memory().total / 2**30
-    return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
