@@ -6,22 +6,28 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BROKER ?= local
 KEEP ?=
+KERNEL := $(BIN)/python deploy/kernel.py
 NEWS ?= ../shared/data/news
 
 .DEFAULT_GOAL := help
-.PHONY: help setup jars demo test check format unit integration bench clean
+.PHONY: help setup kernel jars demo test check format unit integration bench clean
 
 help: ## List these recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-setup: $(INSTALLED) jars ## Install everything into .venv, and fetch the local broker's jars
+setup: $(INSTALLED) kernel jars ## Install everything into .venv, and fetch the local broker's jars
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@sh deploy/prerequisites.sh $(PYTHON)
 	@echo "Installing into $(VENV) (about a minute the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check --progress-bar on -e '.[dev]'
+	@CLF_BUILD_KERNEL=0 PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check --progress-bar on -e '.[dev]'
 	@touch $@
+
+# Not left to pip, which hides what a build says, and which would not build it again when its sources change. Cargo knows
+# what is up to date. Where there is no Rust this says so and goes on; see deploy/kernel.py.
+kernel: $(INSTALLED) ## Build the native scorer (Rust), if it is not up to date
+	@$(KERNEL) install
 
 jars: $(INSTALLED)
 	@$(if $(CLF_BOOTSTRAP_SERVERS),,$(BIN)/clf kafka fetch > /dev/null)
@@ -30,18 +36,22 @@ demo: setup ## Broker, models, worker, documents, results: in half a minute. KEE
 	@$(BIN)/clf demo $(if $(KEEP),--keep)
 
 test: setup check ## Lint, types, unit tests, integration tests on a real broker. BROKER=docker: on testcontainers
+	$(KERNEL) cargo test --release
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest
 
-check: $(INSTALLED) ## Lint, format and types only
+check: $(INSTALLED) kernel ## Lint, format and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(KERNEL) cargo fmt --check
+	$(KERNEL) cargo clippy --all-targets --features python -- -D warnings
 
 format: $(INSTALLED) ## Format the code and repair what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(KERNEL) cargo fmt
 
-unit: $(INSTALLED) ## Unit tests only: no broker, a few seconds
+unit: $(INSTALLED) kernel ## Unit tests only: no broker, a few seconds
 	$(BIN)/pytest schemas models training worker -m 'not broker'
 
 integration: setup ## Integration tests only
@@ -53,4 +63,5 @@ bench: setup ## Measure throughput beside plain loops, on the real articles wher
 clean: ## Remove everything that setup, tests and the demo made here
 	@if [ -x $(BIN)/clf ]; then $(BIN)/clf kafka stop --delete-data || true; fi
 	rm -rf $(VENV) .clf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf models/kernel/target models/kernel/fuzz/target models/_kernel.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,6 +14,9 @@ need() {
         'python3 python3-venv' python@3.12
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need "Python's venv module" python3-venv python@3.12
 
+# Rust is optional: this names it, and it is missing only where CLF_BUILD_KERNEL=1 asks for it.
+[ "$missing" -ne 0 ] || "$python" "$(dirname "$0")/kernel.py" check || missing=1
+
 # A cluster of one's own needs neither Java nor Maven.
 if [ -z "${CLF_BOOTSTRAP_SERVERS:-}" ]; then
     major=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)

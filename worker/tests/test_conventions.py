@@ -36,6 +36,13 @@ LONG_FUNCTIONS: dict[str, str] = {}
 CLIENT_IMPORTERS = {"worker.kafka.consumer", "worker.kafka.producer", "worker.kafka.admin"}
 CLIENT_EXCEPTIONS = {"worker.bench.plain_loops"}
 
+# The crate of the native scorer, and its one file that may do what the compiler cannot check.
+CRATE = ROOT / "models" / "kernel"
+RAW = "models/kernel/src/raw.rs"
+
+# What installs and builds is no module of ours, but is shipped too.
+SCRIPTS = [ROOT / name for name in ("Makefile", "hatch_build.py", "deploy/kernel.py", "deploy/prerequisites.sh")]
+
 
 @cache
 def tree(path: Path) -> ast.Module:
@@ -67,6 +74,12 @@ def shipped() -> dict[str, Path]:
 def modules_of_tests() -> dict[str, Path]:
     """The modules that are tests or help tests."""
     return {name: path for name, path in sources().items() if name not in shipped()}
+
+
+@cache
+def rust() -> list[Path]:
+    """Every Rust source of ours: the crate, its tests and its fuzz targets."""
+    return sorted(path for path in CRATE.rglob("*.rs") if "target" not in path.relative_to(CRATE).parts)
 
 
 def relative(path: Path) -> str:
@@ -221,7 +234,7 @@ def test_files_stay_small() -> None:
     """Past the limit a file hides a piece that wants its own name; exceptions are listed above with their reason."""
     long = {
         relative(path): lines
-        for path in sources().values()
+        for path in [*sources().values(), *rust()]
         if (lines := path.read_text("utf-8").count("\n")) > MAX_LINES
     }
     assert {name: lines for name, lines in long.items() if name not in LONG_FILES} == {}
@@ -273,6 +286,26 @@ def test_suppressions_have_reasons() -> None:
     assert wrong == []
 
 
+def test_rust_is_unsafe_in_one_file() -> None:
+    """What the compiler cannot check stands in one small file; the lint of Cargo.toml refuses it everywhere else."""
+    assert relative(CRATE / "src" / "lib.rs") in {relative(path) for path in rust()}
+    assert {relative(path) for path in rust() if "unsafe" in path.read_text("utf-8")} <= {RAW}
+    settings = [line for line in (CRATE / "Cargo.toml").read_text("utf-8").split("\n") if "unsafe" in line]
+    assert [line.partition("#")[0].strip() for line in settings] == ['unsafe_code = "deny"']
+
+
+def test_rust_suppressions_have_reasons() -> None:
+    """Every `allow` and `expect` of a lint says why, in its own `reason`."""
+    pattern = re.compile(r"#!?\[\s*(?:cfg_attr\(.*?,\s*)?(?:allow|expect)\((?P<rest>.*?)\)\s*\]", re.DOTALL)
+    wrong = [
+        f"{relative(path)}: {match[0]}"
+        for path in rust()
+        for match in pattern.finditer(path.read_text("utf-8"))
+        if not re.search(r'\breason = "[^"]{5,}"', match["rest"])
+    ]
+    assert wrong == []
+
+
 def test_nothing_points_at_this_machine() -> None:
     """No file that is shipped names a folder of the machine it was written on, or a package registry."""
     words = (
@@ -285,7 +318,7 @@ def test_nothing_points_at_this_machine() -> None:
     )
     wrong = [
         f"{relative(path)}: {word}"
-        for path in sources().values()
+        for path in [*sources().values(), *rust(), *SCRIPTS]
         for word in words
         if word in path.read_text("utf-8", errors="replace")
     ]
