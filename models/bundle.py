@@ -1,4 +1,4 @@
-"""The model bundle, format version 1: a directory of JSON and flat arrays.
+"""The model bundle, format version 2: a directory of JSON and flat arrays.
 
 | File | Holds |
 |---|---|
@@ -7,6 +7,8 @@
 | `weights.npy` | float32 (terms, classes), C order |
 | `idf.npy` | float32 (terms,); only when the vectorizer uses idf |
 | `intercept.npy` | float32 (classes,) |
+| `characters.npy` | uint32, see `models.characters`; unless only the reference scorer can follow the settings |
+| `index.npy` | optional: uint64, the native scorer's lookup index; follows from the others, not part of the digest |
 | `golden.json` | texts with the scores they must have |
 | `pipeline.joblib` | optional, for people; never read by serving and not part of the digest |
 """

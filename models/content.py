@@ -3,36 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Analyzer = Literal["word", "char", "char_wb"]
-Norm = Literal["l1", "l2"]
-StripAccents = Literal["ascii", "unicode"]
+from models.characters import character_table
+from models.kernel_settings import reference_only
+from models.vectorizer import DEFAULT_TOKEN_PATTERN, Analyzer, Norm, StripAccents, VectorizerConfig
 
-DEFAULT_TOKEN_PATTERN = r"(?u)\b\w\w+\b"  # noqa: S105 - a regular expression for words, not a password
-
-
-@dataclass(frozen=True, slots=True)
-class VectorizerConfig:
-    """The settings of scikit-learn's `TfidfVectorizer` that decide what it does to a new text.
-
-    The names and meanings are scikit-learn's. `stop_words` are the words themselves, never the
-    name of a list; functions (own tokenizers, preprocessors) cannot be expressed, on purpose.
-    """
-
-    analyzer: Analyzer = "word"
-    ngram_range: tuple[int, int] = (1, 1)
-    token_pattern: str = DEFAULT_TOKEN_PATTERN
-    lowercase: bool = True
-    strip_accents: StripAccents | None = None
-    stop_words: tuple[str, ...] | None = None
-    sublinear_tf: bool = False
-    binary: bool = False
-    norm: Norm | None = "l2"
-    use_idf: bool = True
+__all__ = [
+    "DEFAULT_TOKEN_PATTERN",
+    "Analyzer",
+    "BundleContent",
+    "Calibration",
+    "Fallback",
+    "Norm",
+    "ScorerSource",
+    "StripAccents",
+    "VectorizerConfig",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +77,14 @@ class ScorerSource(Protocol):
     def calibration(self) -> Calibration:
         """From decisions to probabilities."""
 
+    @property
+    def characters(self) -> NDArray[np.uint32] | None:
+        """What Python said of every character at training; None exactly when only the reference scorer will do."""
+
+    @property
+    def index(self) -> NDArray[np.uint64] | None:
+        """The native scorer's lookup index, ready made; None when there is none yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class BundleContent:
@@ -123,3 +121,12 @@ class BundleContent:
     golden_texts: Sequence[str]
     training: Mapping[str, object]
     metrics: Mapping[str, object]
+
+    @property
+    def characters(self) -> NDArray[np.uint32] | None:
+        """What this Python says of every character; None when only the reference scorer can follow the settings."""
+        return character_table() if reference_only(self.vectorizer) is None else None
+
+    @property
+    def index(self) -> None:
+        """None: an index is built when a bundle is written, or by the scorer itself."""

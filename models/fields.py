@@ -67,6 +67,10 @@ class Fields:
         value = self._get(name)
         return value if isinstance(value, str) else self._refuse(name, "a string")
 
+    def optional_text(self, name: str) -> str | None:
+        """A field that is a string or null."""
+        return None if self._get(name) is None else self.text(name)
+
     def flag(self, name: str) -> bool:
         """A field that is true or false."""
         value = self._get(name)

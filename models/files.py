@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import numpy as np
+from blake3 import blake3
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -15,6 +16,10 @@ from models.manifest import FileEntry
 from models.problems import BundleError, BundleProblem
 
 _CHUNK_BYTES: Final = 1024 * 1024
+# Below this a second thread costs more than it brings.
+_MANY_THREADS_BYTES: Final = 1024 * 1024
+# numpy begins the data at a multiple of this, and scorers read whole vectors from there.
+_ALIGNMENT: Final = 64
 # numpy's own limit is 10,000 characters; the header of a plain two-dimensional array has about 120.
 _MAX_HEADER_CHARS: Final = 1_000
 _AGAIN: Final = "Copy the bundle again or train again."
@@ -41,7 +46,7 @@ def read_small(path: Path, limit: int, missing: BundleProblem) -> bytes:
 
 
 def verify_file(path: Path, entry: FileEntry) -> None:
-    """Check that `path` is a plain file of the declared size and SHA-256; reads it once, in pieces.
+    """Check that `path` is a plain file of the declared size and BLAKE3; large files on all cores.
 
     Raises:
         BundleError: it is not.
@@ -53,13 +58,29 @@ def verify_file(path: Path, entry: FileEntry) -> None:
             f"{path} has {size} bytes, but the manifest says {entry.size}. {_AGAIN}",
         )
     try:
+        found = blake3_of(path)
+    except OSError as error:
+        _unreadable(path, error)
+    _require_hash(path, "BLAKE3", found, entry.blake3)
+
+
+def verify_sha256(path: Path, entry: FileEntry) -> None:
+    """Check that a file has the declared SHA-256 too; `verify_file` has checked it for all that serving needs.
+
+    Raises:
+        BundleError: it has not.
+    """
+    try:
         found = sha256_of(path)
     except OSError as error:
         _unreadable(path, error)
-    if found != entry.sha256:
-        raise BundleError(
-            BundleProblem.HASH_MISMATCH, f"{path} does not have the SHA-256 that the manifest says. {_AGAIN}"
-        )
+    _require_hash(path, "SHA-256", found, entry.sha256)
+
+
+def blake3_of(path: Path) -> str:
+    """The BLAKE3 of a file in lower-case hex."""
+    threads = blake3.AUTO if path.stat().st_size >= _MANY_THREADS_BYTES else 1
+    return blake3(max_threads=threads).update_mmap(path).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -71,13 +92,28 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def open_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def open_bytes(path: Path) -> NDArray[np.uint8]:
+    """Memory-map any file read-only; `verify_file` has passed it.
+
+    Raises:
+        BundleError: it cannot be mapped.
+    """
+    try:
+        if path.stat().st_size == 0:  # nothing that could be mapped
+            return np.empty(0, dtype=np.uint8)
+        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    except (ValueError, OSError) as error:
+        _unreadable(path, error)
+
+
+def open_array(path: Path, dtype: str, shape: tuple[int, ...] | None) -> NDArray[Any]:
     """Memory-map a .npy file read-only, after its header proved to be exactly `dtype` and `shape`.
 
     Args:
         path: a file that `verify_file` has passed.
         dtype: such as "<f4".
-        shape: what the rest of the bundle implies.
+        shape: what the rest of the bundle implies; None for one dimension of one number or more, as many
+            as the file has.
 
     Raises:
         BundleError: it is not such an array, or the file holds fewer or more bytes than that.
@@ -88,7 +124,11 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
         raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} is not a .npy array: {error}. {_AGAIN}") from error
     if found_dtype != np.dtype(dtype) or fortran:
         _invalid(path, f"must hold {dtype} in C order, but it holds {found_dtype}{' in Fortran order' * fortran}")
-    if found_shape != shape:
+    if start % _ALIGNMENT:
+        _invalid(path, f"must begin its data at a multiple of {_ALIGNMENT} bytes, but begins it at {start}")
+    if shape is None and (len(found_shape) != 1 or found_shape[0] < 1):
+        _invalid(path, f"must have one dimension and one number at least, but has the shape {found_shape}")
+    if shape is not None and found_shape != shape:
         raise BundleError(
             BundleProblem.SHAPE_MISMATCH,
             f"{path} has the shape {found_shape}, but the rest of the bundle needs {shape}. {_AGAIN}",
@@ -133,6 +173,13 @@ def _require_plain(path: Path, missing: BundleProblem) -> int:
             f"{path} is not a plain file, and a bundle may hold nothing else. {_AGAIN}",
         )
     return found.st_size
+
+
+def _require_hash(path: Path, kind: str, found: str, declared: str) -> None:
+    if found != declared:
+        raise BundleError(
+            BundleProblem.HASH_MISMATCH, f"{path} does not have the {kind} that the manifest says. {_AGAIN}"
+        )
 
 
 def _invalid(path: Path, what: str) -> NoReturn:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from models.content import Analyzer, Norm, VectorizerConfig
+from models.vectorizer import Analyzer, Norm, VectorizerConfig
 
 # Whole runs of word characters: of one character or more, of two or more, or cut to a prefix.
 _WORDS: Final = re.compile(r"(?:\(\?u\))?(?:\\w(?P<one>\\w)?\+|\\b\\w(?P<two>\\w)?\+\\b)")

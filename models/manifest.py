@@ -10,20 +10,22 @@ from typing import Final, get_args
 
 from models.content import Analyzer, Calibration, Fallback, Norm, StripAccents, VectorizerConfig
 from models.fields import Fields, canonical_json, parse_json
+from models.kernel_settings import reference_only
 from models.problems import BundleError, BundleProblem
 
 FORMAT: Final = "clf-bundle"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
 MAX_NGRAM: Final = 100
 PIPELINE_NAME: Final = "pipeline.joblib"
+INDEX_NAME: Final = "index.npy"
 
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 # Two bundles of equal content get equal digests although they have different names and ages.
 _OUTSIDE_DIGEST: Final = ("digest", "version", "created")
+_FILES_OUTSIDE_DIGEST: Final = (PIPELINE_NAME, INDEX_NAME)
 
 
 def is_safe_name(name: str) -> bool:
@@ -38,8 +40,12 @@ def is_language(code: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """What the manifest declares of one file: lower-case hex SHA-256 and size in bytes."""
+    """What the manifest declares of one file: lower-case hex hashes, and its size in bytes.
 
+    Opening checks BLAKE3, because SHA-256 takes eight times as long; that one is for people and their `sha256sum`.
+    """
+
+    blake3: str
     sha256: str
     size: int
 
@@ -51,7 +57,8 @@ class Manifest:
     Attributes (those that `BundleContent` does not explain):
         created: ISO 8601, UTC.
         terms: how many there are.
-        libraries: versions of python, numpy, scipy and scikit-learn at training.
+        reference_only: why only the reference scorer can follow the settings; None when the native one can too.
+        libraries: versions of python, Unicode, numpy, scipy and scikit-learn at training.
         files: what every file but the manifest must be.
         digest: 64 hex digits, see `digest_of`.
     """
@@ -65,6 +72,7 @@ class Manifest:
     fallback: Fallback
     calibration: Calibration
     vectorizer: VectorizerConfig
+    reference_only: str | None
     training: Mapping[str, object]
     libraries: Mapping[str, object]
     metrics: Mapping[str, object]
@@ -102,13 +110,14 @@ def encode_manifest(values: Mapping[str, object]) -> bytes:
 def digest_of(values: Mapping[str, object]) -> str:
     """SHA-256 (hex) of the canonical JSON of a manifest without digest, version and created.
 
-    `pipeline.joblib` does not count either: pickles hold memory addresses and differ from run to
-    run, and serving never reads that file.
+    Two files do not count either. `pipeline.joblib`: pickles hold memory addresses and differ from
+    run to run, and serving never reads that file. `index.npy`: it follows from the others, and who
+    trains without the native scorer has none.
     """
     counted = {name: value for name, value in values.items() if name not in _OUTSIDE_DIGEST}
     files = counted.get("files")
     if isinstance(files, dict):
-        counted["files"] = {name: entry for name, entry in files.items() if name != PIPELINE_NAME}
+        counted["files"] = {name: entry for name, entry in files.items() if name not in _FILES_OUTSIDE_DIGEST}
     return hashlib.sha256(canonical_json(counted)).hexdigest()
 
 
@@ -140,6 +149,7 @@ def _read(fields: Fields) -> Manifest:
         fallback=Fallback(fields.choice("fallback", tuple(Fallback))),
         calibration=Calibration(calibration.numbers("slope"), calibration.numbers("intercept")),
         vectorizer=_read_vectorizer(fields.child("vectorizer")),
+        reference_only=fields.optional_text("reference_only"),
         training=fields.mapping("training"),
         libraries=fields.mapping("libraries"),
         metrics=fields.mapping("metrics"),
@@ -173,7 +183,7 @@ def _read_files(fields: Fields) -> dict[str, FileEntry]:
                 "Do not use this bundle.",
             )
         entry = fields.child(name)
-        entries[name] = FileEntry(entry.text("sha256"), entry.integer("bytes"))
+        entries[name] = FileEntry(entry.text("blake3"), entry.text("sha256"), entry.integer("bytes"))
     return entries
 
 
@@ -181,6 +191,7 @@ def _check_values(manifest: Manifest) -> None:
     """What the types do not say: names that fit a path, one number per class, usable n-grams."""
     k = len(manifest.classes)
     low, high = manifest.vectorizer.ngram_range
+    agrees = (manifest.reference_only is None) is (reference_only(manifest.vectorizer) is None)
     checks = (
         (is_language(manifest.lang), f"lang {manifest.lang!r} is not a normalised language code such as 'en'"),
         (is_safe_name(manifest.version), f"version {manifest.version!r} cannot be a directory name"),
@@ -191,6 +202,7 @@ def _check_values(manifest: Manifest) -> None:
         (len(manifest.calibration.slope) == k, f"there must be {k} calibration slopes, one per class"),
         (len(manifest.calibration.intercept) == k, f"there must be {k} calibration intercepts, one per class"),
         (1 <= low <= high <= MAX_NGRAM, f"ngram_range must rise from 1 or more to {MAX_NGRAM} or less"),
+        (agrees, "'reference_only' does not agree with the vectorizer settings"),
     )
     for good, sentence in checks:
         if not good:

@@ -7,19 +7,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.characters import table_problem
 from models.content import Calibration, VectorizerConfig
-from models.files import open_array, read_small, verify_file
+from models.files import open_array, open_bytes, read_small, verify_file, verify_sha256
 from models.golden import GOLDEN_NAME, MAX_GOLDEN_BYTES, Golden
-from models.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from models.manifest import INDEX_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 from models.problems import BundleError, BundleProblem
-from models.terms import decode_terms
+from models.terms import TermTable
 
 TERMS_NAME: Final = "terms.utf8"
 OFFSETS_NAME: Final = "term_offsets.npy"
 WEIGHTS_NAME: Final = "weights.npy"
 INTERCEPT_NAME: Final = "intercept.npy"
 IDF_NAME: Final = "idf.npy"
-MAX_TERMS_BYTES: Final = 4 * 1024**3
+CHARACTERS_NAME: Final = "characters.npy"
+_FLOATS_AT_ONCE: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +33,24 @@ class Bundle:
     Attributes:
         directory: where it was opened.
         manifest: the checked manifest.
-        terms: n terms in row order of `weights`.
+        terms: n terms in row order of `weights`, decoded and checked when the first is asked for.
         idf: float32 (n,), or None when the vectorizer uses no idf.
         weights: float32 (n, k), C-contiguous.
         intercept: float32 (k,).
+        characters: the table of `models.characters`, or None when only the reference scorer will do.
+        index: the native scorer's lookup index, or None when training had no native scorer. Its hash
+            is right; what is in it, its reader checks.
         golden: texts with their expected scores.
     """
 
     directory: Path
     manifest: Manifest
-    terms: tuple[str, ...]
+    terms: TermTable
     idf: NDArray[np.float32] | None
     weights: NDArray[np.float32]
     intercept: NDArray[np.float32]
+    characters: NDArray[np.uint32] | None
+    index: NDArray[np.uint64] | None
     golden: Golden
 
     @property
@@ -63,9 +70,10 @@ class Bundle:
 
     @classmethod
     def open(cls, directory: Path) -> "Bundle":
-        """Open and verify `directory`: manifest, digest, hashes, shapes, types and finite numbers.
+        """Open and verify `directory`: manifest, digest, BLAKE3 of every file, shapes, types and finite numbers.
 
-        The golden documents are read, but only `models.model.load_model` scores them.
+        The golden documents are read, but only `models.model.load_model` scores them. Of the terms
+        only their offsets are checked, see `TermTable`.
 
         Raises:
             BundleError: the first thing that is wrong, with its reason.
@@ -74,8 +82,8 @@ class Bundle:
         _require_files(directory, manifest)
         for name, entry in manifest.files.items():
             verify_file(directory / name, entry)
-        terms = _read_terms(directory, manifest.terms)
-        n, k = len(terms), len(manifest.classes)
+        n, k = manifest.terms, len(manifest.classes)
+        terms = TermTable(open_bytes(directory / TERMS_NAME), open_array(directory / OFFSETS_NAME, "<i8", (n + 1,)))
         return cls(
             directory=directory,
             manifest=manifest,
@@ -83,6 +91,8 @@ class Bundle:
             idf=_open_floats(directory / IDF_NAME, (n,)) if manifest.vectorizer.use_idf else None,
             weights=_open_floats(directory / WEIGHTS_NAME, (n, k)),
             intercept=_open_floats(directory / INTERCEPT_NAME, (k,)),
+            characters=_open_characters(directory) if manifest.reference_only is None else None,
+            index=open_array(directory / INDEX_NAME, "<u8", None) if INDEX_NAME in manifest.files else None,
             golden=_read_golden(directory, k),
         )
 
@@ -97,11 +107,23 @@ def read_manifest(directory: Path) -> Manifest:
     return Manifest.from_json(read_small(path, MAX_MANIFEST_BYTES, BundleProblem.MANIFEST_MISSING))
 
 
+def verify_sha256_of_files(directory: Path, manifest: Manifest) -> None:
+    """Check the hashes that are in the manifest for people; opening checks faster ones of the same files.
+
+    Raises:
+        BundleError: a file has another SHA-256.
+    """
+    for name, entry in manifest.files.items():
+        verify_sha256(directory / name, entry)
+
+
 def _require_files(directory: Path, manifest: Manifest) -> None:
     """Every file that is needed must be declared, or its hash would go unchecked."""
     needed = {TERMS_NAME, OFFSETS_NAME, WEIGHTS_NAME, INTERCEPT_NAME, GOLDEN_NAME}
     if manifest.vectorizer.use_idf:
         needed.add(IDF_NAME)
+    if manifest.reference_only is None:
+        needed.add(CHARACTERS_NAME)
     missing = sorted(needed - manifest.files.keys())
     if missing:
         raise BundleError(
@@ -110,16 +132,33 @@ def _require_files(directory: Path, manifest: Manifest) -> None:
         )
 
 
-def _read_terms(directory: Path, n: int) -> tuple[str, ...]:
-    blob = read_small(directory / TERMS_NAME, MAX_TERMS_BYTES, BundleProblem.FILE_MISSING)
-    return decode_terms(blob, open_array(directory / OFFSETS_NAME, "<i8", (n + 1,)))
+def _open_characters(directory: Path) -> NDArray[np.uint32]:
+    path = directory / CHARACTERS_NAME
+    table: NDArray[np.uint32] = open_array(path, "<u4", None)
+    if problem := table_problem(table):
+        raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} {problem}. Train the model again.")
+    return table
 
 
 def _open_floats(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     array = open_array(path, "<f4", shape)
-    if not np.isfinite(array).all():
+    if not _all_finite(array.reshape(-1)):
         raise BundleError(BundleProblem.NOT_FINITE, f"{path} holds NaN or infinity. Train the model again.")
     return array
+
+
+def _all_finite(flat: NDArray[np.float32]) -> bool:
+    """Whether no number is NaN or infinite, without an array of that size for the answer.
+
+    NaN and infinity survive in a sum of squares, so that a finite sum, quickly had, is proof. Numbers so large that
+    their squares overflow are no mistake yet: only then they are looked at one by one.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.dot(flat, flat)
+    if np.isfinite(squares):
+        return True
+    starts = range(0, len(flat), _FLOATS_AT_ONCE)
+    return all(bool(np.isfinite(flat[start : start + _FLOATS_AT_ONCE]).all()) for start in starts)
 
 
 def _read_golden(directory: Path, classes: int) -> Golden:

@@ -9,6 +9,7 @@ from models.bundle import BundleError, Manifest, read_manifest
 from models.durable import sync_name
 from models.manifest import MANIFEST_NAME, is_language, is_safe_name
 from models.model import Model, load_model
+from models.reader import verify_sha256_of_files
 
 ACTIVE_NAME: Final = "ACTIVE"
 # What every command that needs models takes for `--models` when nothing else is said.
@@ -91,6 +92,20 @@ class Store:
         except BundleError as error:
             raise _refusal(path, error) from error
         _require_place(path, model)
+        return model
+
+    def verify(self, lang: str, version: str) -> Model:
+        """Load one bundle as `load` does, and check also the SHA-256 of its files, which is there for people.
+
+        Raises:
+            StoreError: there is no such version, or it is refused.
+        """
+        model = self.load(lang, version)
+        path = self.path(lang, version)
+        try:
+            verify_sha256_of_files(path, self.manifest(lang, version))
+        except BundleError as error:
+            raise _refusal(path, error) from error
         return model
 
     def active(self, lang: str) -> str | None:

@@ -10,20 +10,33 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.characters import UNICODE_VERSION
 from models.content import BundleContent
 from models.durable import sync, sync_name
-from models.files import sha256_of
+from models.files import blake3_of, sha256_of
 from models.golden import GOLDEN_NAME, Golden
-from models.manifest import MANIFEST_NAME, PIPELINE_NAME, Manifest, encode_manifest
+from models.kernel_settings import reference_only
+from models.manifest import INDEX_NAME, MANIFEST_NAME, PIPELINE_NAME, Manifest, encode_manifest
 from models.problems import BundleError, BundleProblem
-from models.reader import IDF_NAME, INTERCEPT_NAME, OFFSETS_NAME, TERMS_NAME, WEIGHTS_NAME, Bundle
+from models.reader import (
+    CHARACTERS_NAME,
+    IDF_NAME,
+    INTERCEPT_NAME,
+    OFFSETS_NAME,
+    TERMS_NAME,
+    WEIGHTS_NAME,
+    Bundle,
+)
 from models.reference import ReferenceScorer
 from models.terms import encode_terms
+
+# What an import of the compiled part says is missing, by the two ways to import it.
+_KERNEL_NAMES: Final = ("models", "models._kernel")
 
 
 def write_bundle(directory: Path, version: str, content: BundleContent, *, pipeline: object | None = None) -> Manifest:
@@ -87,11 +100,29 @@ def _write_files(directory: Path, content: BundleContent, pipeline: object | Non
     _save(directory / INTERCEPT_NAME, content.intercept, "<f4")
     if content.idf is not None:
         _save(directory / IDF_NAME, content.idf, "<f4")
+    if content.characters is not None:
+        _save(directory / CHARACTERS_NAME, content.characters, "<u4")
     if pipeline is not None:
         import joblib  # noqa: PLC0415 - only training writes pipelines; a worker starts without it
 
         joblib.dump(pipeline, directory / PIPELINE_NAME, compress=3)
     (directory / GOLDEN_NAME).write_bytes(_record_golden(content))
+    if (index := _build_index(content)) is not None:
+        _save(directory / INDEX_NAME, index, "<u8")
+
+
+def _build_index(content: BundleContent) -> NDArray[np.uint64] | None:
+    """The native scorer's lookup index; None without that scorer, and for settings that it cannot follow."""
+    if content.characters is None:
+        return None
+    try:
+        from models.native import build_index  # noqa: PLC0415 - the compiled part is optional
+
+        return build_index(content)
+    except ImportError as error:
+        if error.name not in _KERNEL_NAMES:
+            raise
+        return None
 
 
 def _record_golden(content: BundleContent) -> bytes:
@@ -121,6 +152,7 @@ def _write_manifest(directory: Path, version: str, content: BundleContent) -> Ma
         "fallback": content.fallback,
         "calibration": asdict(content.calibration),
         "vectorizer": asdict(content.vectorizer),
+        "reference_only": reference_only(content.vectorizer),
         "training": dict(content.training),
         "libraries": _library_versions(),
         "metrics": dict(content.metrics),
@@ -135,12 +167,13 @@ def _write_manifest(directory: Path, version: str, content: BundleContent) -> Ma
 
 
 def _entry(path: Path) -> dict[str, object]:
-    return {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    return {"blake3": blake3_of(path), "sha256": sha256_of(path), "bytes": path.stat().st_size}
 
 
 def _library_versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
+        "unicode": UNICODE_VERSION,
         "numpy": np.__version__,
         "scipy": installed_version("scipy"),
         "scikit-learn": installed_version("scikit-learn"),

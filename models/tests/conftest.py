@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from sklearn.svm import LinearSVC
 
 from models.bundle import BundleContent, Calibration, Fallback, VectorizerConfig, write_bundle
 from models.content import ScorerSource
+from models.files import blake3_of, sha256_of
 from models.manifest import MANIFEST_NAME, digest_of
 from models.reference import ReferenceScorer
 from models.scorer import Scorer
@@ -149,9 +149,10 @@ class Tamper:
 
     def replace(self, name: str, data: bytes) -> None:
         """Change a file, and what the manifest says of it."""
-        (self.directory / name).write_bytes(data)
+        path = self.directory / name
+        path.write_bytes(data)
         values = self.read()
-        values["files"][name] = {"sha256": sha256(data).hexdigest(), "bytes": len(data)}
+        values["files"][name] = {"blake3": blake3_of(path), "sha256": sha256_of(path), "bytes": len(data)}
         self.write(values)
 
     def replace_array(self, name: str, array: object) -> None:

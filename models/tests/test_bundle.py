@@ -13,12 +13,12 @@ from models.bundle import Bundle, BundleContent, BundleError, BundleProblem, Fal
 from models.golden import GOLDEN_NAME
 from models.manifest import MANIFEST_NAME
 from models.model import load_model
-from models.reader import IDF_NAME, INTERCEPT_NAME, OFFSETS_NAME, TERMS_NAME, WEIGHTS_NAME
+from models.reader import CHARACTERS_NAME, IDF_NAME, INTERCEPT_NAME, OFFSETS_NAME, TERMS_NAME, WEIGHTS_NAME
 
 if TYPE_CHECKING:
     from models.tests.conftest import Tamper
 
-DATA_FILES = (TERMS_NAME, OFFSETS_NAME, WEIGHTS_NAME, INTERCEPT_NAME, IDF_NAME, GOLDEN_NAME)
+DATA_FILES = (TERMS_NAME, OFFSETS_NAME, WEIGHTS_NAME, INTERCEPT_NAME, IDF_NAME, CHARACTERS_NAME, GOLDEN_NAME)
 
 
 def _refusal(directory: Path) -> BundleError:
@@ -39,11 +39,11 @@ def test_gives_back_what_was_written(bundle: Path, content: BundleContent) -> No
         content.vectorizer,
         content.calibration,
     )
-    assert opened.terms == tuple(content.terms)
+    assert tuple(opened.terms) == tuple(content.terms)
     assert (manifest.lang, manifest.version, manifest.terms) == ("en", "v1", len(content.terms))
     assert (manifest.thresholds, manifest.fallback) == (content.thresholds, Fallback.BEST)
     assert (manifest.training, manifest.metrics) == (content.training, content.metrics)
-    assert set(manifest.libraries) == {"python", "numpy", "scipy", "scikit-learn"}
+    assert set(manifest.libraries) == {"python", "unicode", "numpy", "scipy", "scikit-learn"}
     assert opened.golden.texts == tuple(content.golden_texts)
 
 
@@ -52,10 +52,13 @@ def test_arrays_are_mapped_and_read_only(bundle: Path, content: BundleContent) -
     opened = Bundle.open(bundle)
     assert content.idf is not None
     assert opened.idf is not None
+    assert content.characters is not None
+    assert opened.characters is not None
     for found, given in (
         (opened.weights, content.weights),
         (opened.intercept, content.intercept),
         (opened.idf, content.idf),
+        (opened.characters, content.characters),
     ):
         assert np.array_equal(found, given)
         assert isinstance(found.base, np.memmap)
@@ -67,7 +70,7 @@ def test_manifest_is_for_people_too(bundle: Path) -> None:
     text = (bundle / MANIFEST_NAME).read_text(encoding="utf-8")
     values = json.loads(text)
     assert text.startswith('{\n  "')
-    assert (values["format"], values["format_version"]) == ("clf-bundle", 1)
+    assert (values["format"], values["format_version"]) == ("clf-bundle", 2)
     assert {name: entry["bytes"] for name, entry in values["files"].items()} == {
         path.name: path.stat().st_size for path in bundle.iterdir() if path.name != MANIFEST_NAME
     }
@@ -120,7 +123,7 @@ def test_wrong_format(tamper: "Tamper") -> None:
     assert _refusal(tamper.directory).reason is BundleProblem.WRONG_FORMAT
 
 
-@pytest.mark.parametrize(("version", "advice"), [(2, "Upgrade clf"), (0, "Train the model again")])
+@pytest.mark.parametrize(("version", "advice"), [(3, "Upgrade clf"), (1, "Train the model again")])
 def test_other_format_version(tamper: "Tamper", version: int, advice: str) -> None:
     """A newer or an older format is refused with what to do about it."""
     tamper.set(format_version=version)
@@ -130,8 +133,8 @@ def test_other_format_version(tamper: "Tamper", version: int, advice: str) -> No
 
 
 @pytest.mark.parametrize("name", ["lang", "version", "created", "classes", "terms", "thresholds", "fallback",
-                                  "calibration", "vectorizer", "training", "libraries", "metrics", "files", "digest",
-                                  "format_version"])  # fmt: skip
+                                  "calibration", "vectorizer", "reference_only", "training", "libraries", "metrics",
+                                  "files", "digest", "format_version"])  # fmt: skip
 def test_missing_field(tamper: "Tamper", name: str) -> None:
     """Every field is needed, and a missing one is named."""
     values = tamper.read()
@@ -154,7 +157,10 @@ def test_missing_field(tamper: "Tamper", name: str) -> None:
         {"fallback": "worst"}, {"calibration": []}, {"calibration": {"slope": [1, 2, 3]}},
         {"calibration": {"slope": [1], "intercept": [1, 2, 3]}}, {"calibration": {"slope": [1, 2, 3], "intercept": []}},
         {"training": []}, {"metrics": None}, {"files": []}, {"files": {TERMS_NAME: "x"}},
-        {"files": {TERMS_NAME: {"sha256": 1, "bytes": 2}}}, {"files": {TERMS_NAME: {"sha256": "ab", "bytes": "2"}}},
+        {"files": {TERMS_NAME: {"blake3": "ab", "sha256": 1, "bytes": 2}}},
+        {"files": {TERMS_NAME: {"blake3": "ab", "sha256": "ab", "bytes": "2"}}},
+        {"files": {TERMS_NAME: {"sha256": "ab", "bytes": 2}}}, {"files": {TERMS_NAME: {"blake3": None}}},
+        {"reference_only": "no kernel follows it"}, {"reference_only": False},
     ],
     ids=repr,
 )  # fmt: skip
@@ -182,7 +188,8 @@ def test_wrong_vectorizer_value(tamper: "Tamper", name: str, value: object) -> N
 @pytest.mark.parametrize("pattern", ["(", "(a)(b)", "a{99999999999}"])
 def test_unusable_token_pattern(tamper: "Tamper", pattern: str) -> None:
     """An expression that cannot be compiled, or has too many groups, is refused."""
-    tamper.set(vectorizer=tamper.read()["vectorizer"] | {"token_pattern": pattern})
+    vectorizer = tamper.read()["vectorizer"] | {"token_pattern": pattern}
+    tamper.set(vectorizer=vectorizer, reference_only="no run of word characters")
     assert _refusal(tamper.directory).reason is BundleProblem.VECTORIZER_INVALID
 
 
@@ -266,7 +273,7 @@ def test_absurd_declared_size(tamper: "Tamper", size: int) -> None:
 def test_file_name_that_leads_away(tamper: "Tamper", name: str) -> None:
     """A file name with a path in it is refused before any file is touched."""
     values = tamper.read()
-    values["files"][name] = {"sha256": "0" * 64, "bytes": 1}
+    values["files"][name] = {"blake3": "0" * 64, "sha256": "0" * 64, "bytes": 1}
     tamper.write(values)
     assert _refusal(tamper.directory).reason is BundleProblem.UNSAFE_FILE
 
@@ -293,7 +300,7 @@ def test_unreadable_file(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path) -> str:
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr("models.files.sha256_of", fail)
+    monkeypatch.setattr("models.files.blake3_of", fail)
     assert _refusal(bundle).reason is BundleProblem.FILE_UNREADABLE
 
 
@@ -377,6 +384,17 @@ def test_terms_are_not_utf8(tamper: "Tamper") -> None:
     data = (tamper.directory / TERMS_NAME).read_bytes()
     tamper.replace(TERMS_NAME, b"\xff" + data[1:])
     assert _refusal(tamper.directory).reason is BundleProblem.TERMS_INVALID
+
+
+def test_terms_are_decoded_when_asked_for(tamper: "Tamper") -> None:
+    """A bundle opens without its terms being decoded; what is wrong with them comes out with the first."""
+    data = (tamper.directory / TERMS_NAME).read_bytes()
+    tamper.replace(TERMS_NAME, b"\xff" + data[1:])
+    opened = Bundle.open(tamper.directory)
+    assert len(opened.terms) == opened.manifest.terms
+    with pytest.raises(BundleError) as caught:
+        opened.terms[1]
+    assert caught.value.reason is BundleProblem.TERMS_INVALID
 
 
 def _spoil_offsets(offsets: "np.ndarray[Any, Any]", how: str) -> "np.ndarray[Any, Any]":

@@ -197,7 +197,7 @@ def _require_active(store: Store, lang: str) -> str:
 def _verify_one(store: Store, lang: str, version: str) -> str | None:
     """Print the outcome of one verification; the problem when there is one."""
     try:
-        model = store.load(lang, version)
+        model = store.verify(lang, version)
     except StoreError as error:
         click.echo(f"refused  {lang}  {version}: {error}")
         return str(error)
