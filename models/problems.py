@@ -22,6 +22,7 @@ class BundleProblem(StrEnum):
     NOT_FINITE = "not_finite"
     TERMS_INVALID = "terms_invalid"
     VECTORIZER_INVALID = "vectorizer_invalid"
+    INDEX_INVALID = "index_invalid"
     GOLDEN_INVALID = "golden_invalid"
     GOLDEN_MISMATCH = "golden_mismatch"
     SCORER_UNAVAILABLE = "scorer_unavailable"

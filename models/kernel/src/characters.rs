@@ -1,0 +1,187 @@
+//! What a character is and how it lower-cases: the answers that Python gave when the model was trained.
+//!
+//! The table (see `models/characters.py`, which writes it) has two stages: a page number per 256 code points, and 256
+//! entries per page. It is rewritten once per kernel into entries that answer everything about a character at once.
+
+use crate::Invalid;
+
+const LAYOUT: u32 = 1;
+const CODE_POINTS: u32 = 0x11_0000;
+const PAGES: usize = 0x1100;
+const HEADER: usize = 3;
+const SPECIAL_NUMBERS: usize = 5;
+
+const DELTA: u32 = 0x1f_ffff;
+const WORD: u32 = 1 << 21;
+const SPACE: u32 = 1 << 22;
+const CASED: u32 = 1 << 23;
+const IGNORABLE: u32 = 1 << 24;
+const SPECIAL: u32 = 1 << 25;
+
+const CAPITAL_SIGMA: u32 = 0x3a3;
+const SMALL_SIGMA: u32 = 0x3c3;
+const FINAL_SIGMA: u32 = 0x3c2;
+
+/// What is known about one character: bits 0 to 20 are its lower-case form, the others are flags.
+#[derive(Clone, Copy)]
+pub(crate) struct Character(u32);
+
+impl Character {
+    /// The code point of the lower-case form, unless the character is special.
+    #[inline(always)]
+    pub(crate) fn lowered(self) -> u32 {
+        self.0 & DELTA
+    }
+
+    /// Whether the lower-case form is a word character (`\w`).
+    #[inline(always)]
+    pub(crate) fn is_word(self) -> bool {
+        self.0 & WORD != 0
+    }
+
+    /// Whether it is white space (`\s`).
+    #[inline(always)]
+    pub(crate) fn is_space(self) -> bool {
+        self.0 & SPACE != 0
+    }
+
+    /// Whether its lower-case form depends on its neighbours or is not exactly one character.
+    #[inline(always)]
+    pub(crate) fn is_special(self) -> bool {
+        self.0 & SPECIAL != 0
+    }
+}
+
+/// The table of one kernel: with lower-casing, or with every character as its own lower-case form.
+pub(crate) struct Characters {
+    pages: Vec<u16>,
+    entries: Vec<u32>,
+    specials: Vec<(u32, Vec<u32>)>,
+}
+
+impl Characters {
+    /// Read and check a table.
+    pub(crate) fn parse(table: &[u32], lowercase: bool) -> Result<Self, Invalid> {
+        let raw = Raw::parse(table)?;
+        let mut characters = Self { pages: Vec::with_capacity(PAGES), entries: Vec::new(), specials: Vec::new() };
+        if lowercase {
+            characters.specials = raw.read_specials()?;
+        }
+        let mut last: Option<(Vec<u32>, u16)> = None;
+        for page in 0..PAGES as u32 {
+            let entries = (page * 256..(page + 1) * 256).map(|code| raw.answer(code, lowercase));
+            let entries: Vec<u32> = entries.collect::<Result<_, _>>()?;
+            characters.push_page(entries, &mut last);
+        }
+        characters.check_ascii(lowercase)?;
+        Ok(characters)
+    }
+
+    /// Pages are kept as differences to the code point while they are compared, so that equal neighbours are one.
+    fn push_page(&mut self, entries: Vec<u32>, last: &mut Option<(Vec<u32>, u16)>) {
+        if let Some((earlier, number)) = last
+            && *earlier == entries
+        {
+            self.pages.push(*number);
+            return;
+        }
+        let number = (self.entries.len() / 256) as u16;
+        self.pages.push(number);
+        self.entries.extend_from_slice(&entries);
+        *last = Some((entries, number));
+    }
+
+    /// What is known about the character `code`.
+    #[inline(always)]
+    pub(crate) fn of(&self, code: u32) -> Character {
+        let page = self.pages.get((code >> 8) as usize).copied().unwrap_or_default();
+        let entry = self.entries[usize::from(page) * 256 + (code & 0xff) as usize];
+        Character(entry & !DELTA | (entry.wrapping_add(code) & DELTA))
+    }
+
+    /// The lower-case form of a special character; `before` and `after` are its neighbours, nearest first.
+    pub(crate) fn lower_special(
+        &self,
+        code: u32,
+        before: impl Iterator<Item = u32>,
+        after: impl Iterator<Item = u32>,
+    ) -> Vec<u32> {
+        if code == CAPITAL_SIGMA {
+            let is_final = self.meets_cased(before) && !self.meets_cased(after);
+            return vec![if is_final { FINAL_SIGMA } else { SMALL_SIGMA }];
+        }
+        self.specials.iter().find(|(special, _)| *special == code).map_or_else(Vec::new, |(_, lowered)| lowered.clone())
+    }
+
+    /// Python's `handle_capital_sigma`: whether the first character that case does not ignore is cased.
+    fn meets_cased(&self, mut neighbours: impl Iterator<Item = u32>) -> bool {
+        let first = neighbours.find(|&code| self.of(code).0 & IGNORABLE == 0);
+        first.is_some_and(|code| self.of(code).0 & CASED != 0)
+    }
+
+    /// The fast path for ASCII does not look at the table, so the table must say what that path does.
+    fn check_ascii(&self, lowercase: bool) -> Result<(), Invalid> {
+        let agrees = (0..128_u8).all(|byte| {
+            let character = self.of(u32::from(byte));
+            let lowered = if lowercase { byte.to_ascii_lowercase() } else { byte };
+            let is_word = byte.is_ascii_alphanumeric() || byte == b'_';
+            character.lowered() == u32::from(lowered) && character.is_word() == is_word && !character.is_special()
+        });
+        if agrees { Ok(()) } else { Err(Invalid::new("the character table is wrong about ASCII")) }
+    }
+}
+
+/// The table as it stands in the file.
+struct Raw<'a> {
+    pages: &'a [u32],
+    entries: &'a [u32],
+    specials: &'a [u32],
+}
+
+impl<'a> Raw<'a> {
+    fn parse(table: &'a [u32]) -> Result<Self, Invalid> {
+        let damaged = || Invalid::new("the character table is damaged");
+        let (header, rest) = table.split_at_checked(HEADER).ok_or_else(damaged)?;
+        if header[0] != LAYOUT {
+            return Err(Invalid::new("the character table has another layout"));
+        }
+        let (pages, rest) = rest.split_at_checked(PAGES).ok_or_else(damaged)?;
+        let entries = (header[1] as usize).checked_mul(256).ok_or_else(damaged)?;
+        let (entries, specials) = rest.split_at_checked(entries).ok_or_else(damaged)?;
+        let complete = specials.len() == (header[2] as usize) * SPECIAL_NUMBERS;
+        if !complete || pages.iter().any(|&page| page >= header[1]) {
+            return Err(damaged());
+        }
+        Ok(Self { pages, entries, specials })
+    }
+
+    fn entry(&self, code: u32) -> u32 {
+        self.entries[self.pages[(code >> 8) as usize] as usize * 256 + (code & 0xff) as usize]
+    }
+
+    /// The entry of `Characters` for `code`: still the difference to the lower-case form, but its word flag.
+    fn answer(&self, code: u32, lowercase: bool) -> Result<u32, Invalid> {
+        let entry = self.entry(code);
+        if !lowercase {
+            return Ok(entry & !(DELTA | SPECIAL));
+        }
+        let lowered = entry.wrapping_add(code) & DELTA;
+        if lowered >= CODE_POINTS {
+            return Err(Invalid::new("the character table leaves Unicode"));
+        }
+        let special = if code == CAPITAL_SIGMA { SPECIAL } else { 0 };
+        Ok(entry & !WORD | self.entry(lowered) & WORD | special)
+    }
+
+    fn read_specials(&self) -> Result<Vec<(u32, Vec<u32>)>, Invalid> {
+        self.specials
+            .chunks_exact(SPECIAL_NUMBERS)
+            .map(|record| {
+                let lowered = record.get(2..2 + record[1] as usize);
+                let lowered = lowered.filter(|lowered| lowered.iter().all(|&code| code < CODE_POINTS));
+                let lowered = lowered.ok_or_else(|| Invalid::new("the character table is damaged"))?;
+                Ok((record[0], lowered.to_vec()))
+            })
+            .collect()
+    }
+}

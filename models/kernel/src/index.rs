@@ -1,0 +1,199 @@
+//! The index: from keys to node numbers, in one flat array that a bundle maps into memory.
+//!
+//! A node is a term or a run of words that a longer term begins with. Terms have the number of their row in the weights;
+//! other nodes are numbered behind them. Three tables, each perfectly hashed (see `perfect.rs`) and each holding the
+//! whole key, so that what is found is verified:
+//!
+//! | table | key | slot |
+//! |---|---|---|
+//! | short | codes of a word or character run, up to 16 bytes, filled with zeros | key, node |
+//! | long | longer codes | where they are in `long_codes`, how many, node |
+//! | pairs | node of a run of words, node of the word behind it | key, node of both together |
+//!
+//! Layout: `HEADER` numbers (u64, little-endian), then the sections, each from a multiple of eight numbers on.
+
+use std::ops::Range;
+
+use crate::settings::Settings;
+use crate::{Invalid, hash, perfect};
+
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"clfindex");
+pub(crate) const LAYOUT: u64 = 1;
+pub(crate) const HEADER: usize = 32;
+pub(crate) const SECTIONS: usize = 7;
+pub(crate) const FIRST_SECTION: usize = 16;
+pub(crate) const SEEDS: usize = 8;
+
+/// The number that says "no node": of a word that occurs in no term.
+pub(crate) const NONE: u32 = u32::MAX;
+/// The node of a stop word.
+pub(crate) const STOP: u32 = u32::MAX - 1;
+/// More nodes than a node number can hold are refused.
+pub(crate) const MAX_NODES: usize = 1 << 31;
+/// Keys up to that many bytes are compared in place.
+pub(crate) const SHORT: usize = 16;
+
+/// A slot of the short table: the key's two halves, and the node.
+pub(crate) type ShortSlot = [u64; 3];
+/// A slot of the long table: start and length in `long_codes`, node, nothing.
+pub(crate) type LongSlot = [u32; 4];
+/// A slot of the table of pairs: left, right, node, nothing.
+pub(crate) type PairSlot = [u32; 4];
+
+/// Where the parts of an index are; what they hold is only looked at when it is needed, and never believed.
+pub(crate) struct Index {
+    /// How many rows the weights must have.
+    pub(crate) terms: usize,
+    /// The longest key of the short and long tables, in bytes.
+    pub(crate) longest: usize,
+    seeds: [u64; 3],
+    sections: [Range<usize>; SECTIONS],
+}
+
+impl Index {
+    /// Check the header of an index that was built with `settings`.
+    pub(crate) fn parse(numbers: &[u64], settings: &Settings) -> Result<Self, Invalid> {
+        let header: &[u64; HEADER] = numbers.first_chunk().ok_or_else(|| Invalid::new("the index is truncated"))?;
+        if header[0] != MAGIC || header[1] != LAYOUT {
+            return Err(Invalid::new("the index has another layout"));
+        }
+        if header[2] != settings.fingerprint() {
+            return Err(Invalid::new("the index was built with other settings"));
+        }
+        let mut sections = std::array::from_fn(|_| 0..0);
+        for (number, section) in sections.iter_mut().enumerate() {
+            *section = read_section(numbers, header[FIRST_SECTION + 2 * number], header[FIRST_SECTION + 2 * number + 1])?;
+        }
+        let index = Self {
+            terms: usize::try_from(header[3]).unwrap_or(usize::MAX),
+            longest: usize::try_from(header[4]).unwrap_or(usize::MAX),
+            seeds: [header[SEEDS], header[SEEDS + 1], header[SEEDS + 2]],
+            sections,
+        };
+        index.check(numbers)?;
+        Ok(index)
+    }
+
+    fn check(&self, numbers: &[u64]) -> Result<(), Invalid> {
+        let whole_slots = self.sections[1].len().is_multiple_of(3)
+            && self.sections[3].len().is_multiple_of(2)
+            && self.sections[6].len().is_multiple_of(2);
+        let view = self.view(numbers);
+        let none_empty = !view.short.slots.is_empty()
+            && !view.short.pilots.is_empty()
+            && !view.long.slots.is_empty()
+            && !view.long.pilots.is_empty()
+            && !view.pairs.slots.is_empty()
+            && !view.pairs.pilots.is_empty();
+        // Slot numbers are computed in 32 bits.
+        let small = self.sections.iter().all(|section| section.len() < u32::MAX as usize);
+        if whole_slots && none_empty && small && self.terms < MAX_NODES {
+            Ok(())
+        } else {
+            Err(Invalid::new("the index is damaged"))
+        }
+    }
+
+    /// The tables, for as long as the numbers are borrowed.
+    pub(crate) fn view<'a>(&self, numbers: &'a [u64]) -> View<'a> {
+        let section = |number: usize| &numbers[self.sections[number].clone()];
+        View {
+            short: Table {
+                pilots: bytemuck::cast_slice(section(0)),
+                slots: section(1).as_chunks().0,
+                seed: self.seeds[0],
+            },
+            long: Table {
+                pilots: bytemuck::cast_slice(section(2)),
+                slots: bytemuck::cast_slice(section(3).as_chunks::<2>().0),
+                seed: self.seeds[1],
+            },
+            long_codes: bytemuck::cast_slice(section(4)),
+            pairs: Table {
+                pilots: bytemuck::cast_slice(section(5)),
+                slots: bytemuck::cast_slice(section(6).as_chunks::<2>().0),
+                seed: self.seeds[2],
+            },
+        }
+    }
+}
+
+fn read_section(numbers: &[u64], start: u64, length: u64) -> Result<Range<usize>, Invalid> {
+    let truncated = || Invalid::new("the index is truncated");
+    let start = usize::try_from(start).map_err(|_| truncated())?;
+    let length = usize::try_from(length).map_err(|_| truncated())?;
+    let end = start.checked_add(length).ok_or_else(truncated)?;
+    if start < HEADER || end > numbers.len() { Err(truncated()) } else { Ok(start..end) }
+}
+
+/// A perfectly hashed table.
+#[derive(Clone, Copy)]
+pub(crate) struct Table<'a, S> {
+    pub(crate) pilots: &'a [u16],
+    pub(crate) slots: &'a [S],
+    pub(crate) seed: u64,
+}
+
+impl<S> Table<'_, S> {
+    /// The one slot that may hold a key with this hash.
+    #[inline(always)]
+    fn slot(&self, hash: u64) -> &S {
+        let pilot = self.pilots[perfect::bucket(hash, self.pilots.len())];
+        &self.slots[perfect::slot(hash, pilot, self.slots.len())]
+    }
+}
+
+/// The tables of an index.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) short: Table<'a, ShortSlot>,
+    pub(crate) long: Table<'a, LongSlot>,
+    pub(crate) long_codes: &'a [u8],
+    pub(crate) pairs: Table<'a, PairSlot>,
+}
+
+impl View<'_> {
+    /// The node of a key of at most 16 bytes. No branch depends on what is found.
+    #[inline(always)]
+    pub(crate) fn short(&self, [low, high]: [u64; 2]) -> u32 {
+        let slot = self.short.slot(hash::of_pair(low, high, self.short.seed));
+        let differs = (slot[0] ^ low) | (slot[1] ^ high);
+        (slot[2] as u32) | u32::from(differs != 0).wrapping_neg()
+    }
+
+    /// The node of a longer key.
+    pub(crate) fn long(&self, codes: &[u8]) -> u32 {
+        let [start, length, node, _] = *self.long.slot(hash::of_bytes(codes, self.long.seed));
+        let (start, length) = (start as usize, length as usize);
+        let found = self.long_codes.get(start..start + length);
+        if found == Some(codes) { node } else { NONE }
+    }
+
+    /// The node of a key of any length.
+    #[inline(always)]
+    pub(crate) fn any(&self, codes: &[u8]) -> u32 {
+        if codes.len() <= SHORT { self.short(short_key(codes)) } else { self.long(codes) }
+    }
+
+    /// The node of a run of words: `left` is the node of all but its last word.
+    #[inline(always)]
+    pub(crate) fn pair(&self, left: u32, right: u32) -> u32 {
+        let slot = self.pairs.slot(hash::of_pair(u64::from(left), u64::from(right), self.pairs.seed));
+        let differs = (slot[0] ^ left) | (slot[1] ^ right);
+        slot[2] | u32::from(differs != 0).wrapping_neg()
+    }
+}
+
+/// The key of at most 16 bytes, filled with zeros, which no key holds.
+pub(crate) fn short_key(codes: &[u8]) -> [u64; 2] {
+    let mut bytes = [0; SHORT];
+    bytes[..codes.len()].copy_from_slice(codes);
+    halves(bytes)
+}
+
+/// The two halves of 16 bytes as numbers.
+#[inline(always)]
+pub(crate) fn halves(bytes: [u8; SHORT]) -> [u64; 2] {
+    let number = u128::from_le_bytes(bytes);
+    [number as u64, (number >> 64) as u64]
+}
