@@ -43,7 +43,7 @@ _FINAL_SIGMA: Final = "\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 @cache
 def character_table() -> NDArray[np.uint32]:
-    """The table of this Python, read-only; the first call takes about half a second."""
+    """The table of this Python, read-only; the first call takes about a second."""
     characters = list(map(chr, range(CODE_POINTS)))
     lowered = list(map(str.lower, characters))
     lengths = np.fromiter(map(len, lowered), dtype=np.int64, count=CODE_POINTS)

@@ -1,7 +1,9 @@
 """Reading files that somebody else wrote: plain files of the declared size and hash, no pickles."""
 
 import hashlib
+import io
 import math
+import mmap
 import os
 import stat
 from pathlib import Path
@@ -45,11 +47,13 @@ def read_small(path: Path, limit: int, missing: BundleProblem) -> bytes:
     return data
 
 
-def verify_file(path: Path, entry: FileEntry) -> None:
-    """Check that `path` is a plain file of the declared size and BLAKE3; large files on all cores.
+def verify_file(path: Path, entry: FileEntry) -> NDArray[np.uint8]:
+    """Memory-map a file read-only, after it proved to be a plain file of the declared size and BLAKE3.
+
+    What is hashed and what comes back is one mapping: the pages are met once, and nothing can come between.
 
     Raises:
-        BundleError: it is not.
+        BundleError: it is not such a file.
     """
     size = _require_plain(path, BundleProblem.FILE_MISSING)
     if size != entry.size:
@@ -58,10 +62,11 @@ def verify_file(path: Path, entry: FileEntry) -> None:
             f"{path} has {size} bytes, but the manifest says {entry.size}. {_AGAIN}",
         )
     try:
-        found = blake3_of(path)
-    except OSError as error:
+        data = map_file(path)
+    except (OSError, ValueError) as error:
         _unreadable(path, error)
-    _require_hash(path, "BLAKE3", found, entry.blake3)
+    _require_hash(path, "BLAKE3", blake3_of(data), entry.blake3)
+    return data
 
 
 def verify_sha256(path: Path, entry: FileEntry) -> None:
@@ -77,10 +82,22 @@ def verify_sha256(path: Path, entry: FileEntry) -> None:
     _require_hash(path, "SHA-256", found, entry.sha256)
 
 
-def blake3_of(path: Path) -> str:
-    """The BLAKE3 of a file in lower-case hex."""
-    threads = blake3.AUTO if path.stat().st_size >= _MANY_THREADS_BYTES else 1
-    return blake3(max_threads=threads).update_mmap(path).hexdigest()
+def map_file(path: Path) -> NDArray[np.uint8]:
+    """The bytes of a file, memory-mapped and read-only; processes share its pages.
+
+    Raises:
+        OSError, ValueError: it cannot be mapped.
+    """
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:  # nothing that could be mapped
+            return np.frombuffer(b"", dtype=np.uint8)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
+
+
+def blake3_of(data: NDArray[np.uint8]) -> str:
+    """The BLAKE3 of bytes in lower-case hex; many bytes are hashed on all cores."""
+    threads = blake3.AUTO if len(data) >= _MANY_THREADS_BYTES else 1
+    return blake3(max_threads=threads).update(data.data).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -92,25 +109,12 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def open_bytes(path: Path) -> NDArray[np.uint8]:
-    """Memory-map any file read-only; `verify_file` has passed it.
-
-    Raises:
-        BundleError: it cannot be mapped.
-    """
-    try:
-        if path.stat().st_size == 0:  # nothing that could be mapped
-            return np.empty(0, dtype=np.uint8)
-        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-    except (ValueError, OSError) as error:
-        _unreadable(path, error)
-
-
-def open_array(path: Path, dtype: str, shape: tuple[int, ...] | None) -> NDArray[Any]:
-    """Memory-map a .npy file read-only, after its header proved to be exactly `dtype` and `shape`.
+def view_array(path: Path, data: NDArray[np.uint8], dtype: str, shape: tuple[int, ...] | None) -> NDArray[Any]:
+    """The array in a .npy file, after its header proved to be exactly `dtype` and `shape`; nothing is copied.
 
     Args:
-        path: a file that `verify_file` has passed.
+        path: how to call the file in a message.
+        data: its bytes, from `verify_file`.
         dtype: such as "<f4".
         shape: what the rest of the bundle implies; None for one dimension of one number or more, as many
             as the file has.
@@ -119,7 +123,7 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...] | None) -> NDArray
         BundleError: it is not such an array, or the file holds fewer or more bytes than that.
     """
     try:
-        found_shape, fortran, found_dtype, start = _read_header(path)
+        found_shape, fortran, found_dtype, start = _read_header(data)
     except Exception as error:  # numpy parses the header as Python source, so nearly anything may come out
         raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} is not a .npy array: {error}. {_AGAIN}") from error
     if found_dtype != np.dtype(dtype) or fortran:
@@ -133,30 +137,20 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...] | None) -> NDArray
             BundleProblem.SHAPE_MISMATCH,
             f"{path} has the shape {found_shape}, but the rest of the bundle needs {shape}. {_AGAIN}",
         )
-    return _map(path, found_shape, np.dtype(dtype), start)
+    # Counted in unbounded integers: a header may promise anything.
+    expected = start + found_dtype.itemsize * math.prod(found_shape)
+    if len(data) != expected:
+        _invalid(path, f"declares {expected} bytes, but has {len(data)}")
+    return data[start:].view(found_dtype).reshape(found_shape)
 
 
-def _read_header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    with path.open("rb") as file:
-        version = npy.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f".npy version {version} where (1, 0) is expected")
-        shape, fortran, dtype = npy.read_array_header_1_0(file, max_header_size=_MAX_HEADER_CHARS)
-        return shape, fortran, dtype, file.tell()
-
-
-def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], start: int) -> NDArray[Any]:
-    """Map the array once the size of its file, counted in unbounded integers, is exactly right."""
-    expected = start + dtype.itemsize * math.prod(shape)
-    size = path.stat().st_size
-    if size != expected:
-        _invalid(path, f"declares {expected} bytes, but has {size}")
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
-        _unreadable(path, error)
-    array: NDArray[Any] = np.asarray(mapped)
-    return array
+def _read_header(data: NDArray[np.uint8]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    file = io.BytesIO(data[: 4 * _MAX_HEADER_CHARS].tobytes())
+    version = npy.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f".npy version {version} where (1, 0) is expected")
+    shape, fortran, dtype = npy.read_array_header_1_0(file, max_header_size=_MAX_HEADER_CHARS)
+    return shape, fortran, dtype, file.tell()
 
 
 def _require_plain(path: Path, missing: BundleProblem) -> int:

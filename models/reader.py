@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.characters import table_problem
 from models.content import Calibration, VectorizerConfig
-from models.files import open_array, open_bytes, read_small, verify_file, verify_sha256
+from models.files import read_small, verify_file, verify_sha256, view_array
 from models.golden import GOLDEN_NAME, MAX_GOLDEN_BYTES, Golden
 from models.manifest import INDEX_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 from models.problems import BundleError, BundleProblem
@@ -80,19 +80,17 @@ class Bundle:
         """
         manifest = read_manifest(directory)
         _require_files(directory, manifest)
-        for name, entry in manifest.files.items():
-            verify_file(directory / name, entry)
+        files = _Files(directory, manifest)
         n, k = manifest.terms, len(manifest.classes)
-        terms = TermTable(open_bytes(directory / TERMS_NAME), open_array(directory / OFFSETS_NAME, "<i8", (n + 1,)))
         return cls(
             directory=directory,
             manifest=manifest,
-            terms=terms,
-            idf=_open_floats(directory / IDF_NAME, (n,)) if manifest.vectorizer.use_idf else None,
-            weights=_open_floats(directory / WEIGHTS_NAME, (n, k)),
-            intercept=_open_floats(directory / INTERCEPT_NAME, (k,)),
-            characters=_open_characters(directory) if manifest.reference_only is None else None,
-            index=open_array(directory / INDEX_NAME, "<u8", None) if INDEX_NAME in manifest.files else None,
+            terms=TermTable(files.data[TERMS_NAME], files.array(OFFSETS_NAME, "<i8", (n + 1,))),
+            idf=files.floats(IDF_NAME, (n,)) if manifest.vectorizer.use_idf else None,
+            weights=files.floats(WEIGHTS_NAME, (n, k)),
+            intercept=files.floats(INTERCEPT_NAME, (k,)),
+            characters=files.characters() if manifest.reference_only is None else None,
+            index=files.array(INDEX_NAME, "<u8", None) if INDEX_NAME in manifest.files else None,
             golden=_read_golden(directory, k),
         )
 
@@ -132,19 +130,33 @@ def _require_files(directory: Path, manifest: Manifest) -> None:
         )
 
 
-def _open_characters(directory: Path) -> NDArray[np.uint32]:
-    path = directory / CHARACTERS_NAME
-    table: NDArray[np.uint32] = open_array(path, "<u4", None)
-    if problem := table_problem(table):
-        raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} {problem}. Train the model again.")
-    return table
+class _Files:
+    """The files of a bundle, each mapped and verified, and the arrays in them.
 
+    Raises:
+        BundleError: a file is not as the manifest says.
+    """
 
-def _open_floats(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    array = open_array(path, "<f4", shape)
-    if not _all_finite(array.reshape(-1)):
-        raise BundleError(BundleProblem.NOT_FINITE, f"{path} holds NaN or infinity. Train the model again.")
-    return array
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self.data = {name: verify_file(directory / name, entry) for name, entry in manifest.files.items()}
+
+    def array(self, name: str, dtype: str, shape: tuple[int, ...] | None) -> NDArray[Any]:
+        return view_array(self.directory / name, self.data[name], dtype, shape)
+
+    def floats(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        array: NDArray[np.float32] = self.array(name, "<f4", shape)
+        if not _all_finite(array.reshape(-1)):
+            path = self.directory / name
+            raise BundleError(BundleProblem.NOT_FINITE, f"{path} holds NaN or infinity. Train the model again.")
+        return array
+
+    def characters(self) -> NDArray[np.uint32]:
+        table: NDArray[np.uint32] = self.array(CHARACTERS_NAME, "<u4", None)
+        if problem := table_problem(table):
+            path = self.directory / CHARACTERS_NAME
+            raise BundleError(BundleProblem.ARRAY_INVALID, f"{path} {problem}. Train the model again.")
+        return table
 
 
 def _all_finite(flat: NDArray[np.float32]) -> bool:

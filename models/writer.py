@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.characters import UNICODE_VERSION
 from models.content import BundleContent
 from models.durable import sync, sync_name
-from models.files import blake3_of, sha256_of
+from models.files import blake3_of, map_file, sha256_of
 from models.golden import GOLDEN_NAME, Golden
 from models.kernel_settings import reference_only
 from models.manifest import INDEX_NAME, MANIFEST_NAME, PIPELINE_NAME, Manifest, encode_manifest
@@ -167,7 +167,7 @@ def _write_manifest(directory: Path, version: str, content: BundleContent) -> Ma
 
 
 def _entry(path: Path) -> dict[str, object]:
-    return {"blake3": blake3_of(path), "sha256": sha256_of(path), "bytes": path.stat().st_size}
+    return {"blake3": blake3_of(map_file(path)), "sha256": sha256_of(path), "bytes": path.stat().st_size}
 
 
 def _library_versions() -> dict[str, str]:

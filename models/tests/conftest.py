@@ -16,7 +16,7 @@ from sklearn.svm import LinearSVC
 
 from models.bundle import BundleContent, Calibration, Fallback, VectorizerConfig, write_bundle
 from models.content import ScorerSource
-from models.files import blake3_of, sha256_of
+from models.files import blake3_of, map_file, sha256_of
 from models.manifest import MANIFEST_NAME, digest_of
 from models.reference import ReferenceScorer
 from models.scorer import Scorer
@@ -152,7 +152,7 @@ class Tamper:
         path = self.directory / name
         path.write_bytes(data)
         values = self.read()
-        values["files"][name] = {"blake3": blake3_of(path), "sha256": sha256_of(path), "bytes": len(data)}
+        values["files"][name] = {"blake3": blake3_of(map_file(path)), "sha256": sha256_of(path), "bytes": len(data)}
         self.write(values)
 
     def replace_array(self, name: str, array: object) -> None:

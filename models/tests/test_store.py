@@ -1,5 +1,6 @@
 """The store: what is in it, what is active, and that activating is safe."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.bundle import BundleContent, write_bundle
+from models.manifest import MANIFEST_NAME, digest_of
 from models.reader import WEIGHTS_NAME
 from models.store import ACTIVE_NAME, Store, StoreError
 
@@ -174,3 +176,15 @@ def test_two_processes_activate_at_once(store: Store) -> None:
     assert [process.returncode for process in processes] == [0, 0]
     assert seen == {"v1", "v2"}
     assert sorted(path.name for path in (store.root / "en").iterdir()) == [ACTIVE_NAME, "v1", "v2"]
+
+
+def test_verifying_checks_more_than_loading(store: Store) -> None:
+    """Who asks for verification gets the SHA-256 checked too, which loading leaves out because it is slow."""
+    path = store.path("en", "v1") / MANIFEST_NAME
+    values = json.loads(path.read_bytes())
+    values["files"][WEIGHTS_NAME]["sha256"] = "0" * 64
+    path.write_text(json.dumps(values | {"digest": digest_of(values)}), encoding="utf-8")
+    assert store.load("en", "v1").version == "v1"
+    with pytest.raises(StoreError, match=r"hash_mismatch.*SHA-256"):
+        store.verify("en", "v1")
+    assert store.verify("en", "v2").version == "v2"
