@@ -215,7 +215,7 @@ def _difference(contender: Contender, reference: Contender, texts: Texts) -> Dif
         wanted, found = _decisions(reference.decisions, batch), _decisions(contender.decisions, batch)
         if wanted.shape != found.shape:
             raise BenchError(f"{contender.name} gives decisions of shape {found.shape}, not {wanted.shape}.")
-        gaps = np.abs(found - wanted)
+        gaps = np.nan_to_num(np.abs(found - wanted), nan=np.inf)  # NaN would not count as a maximum
         absolute = max(absolute, float(gaps.max()))
         relative = max(relative, float((gaps / np.maximum(np.abs(wanted), 1.0)).max()))
     return Difference(absolute, relative)

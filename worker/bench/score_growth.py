@@ -107,7 +107,7 @@ def endless(texts: Texts, length: int) -> str:
     found: list[str] = []
     total = 0
     for text in cycle(texts):
-        if total >= length:
+        if total > length:  # the last line feed is not there
             break
         found.append(text)
         total += len(text) + 1

@@ -31,10 +31,13 @@ def main(scorer: str, directory: str, then: str = "") -> None:
     """Open, score, tell."""
     clock = SystemClock()
     begun = clock.monotonic()
-    from models.bundle import Bundle  # noqa: PLC0415 - what importing takes is told apart
+    from models.analysis import build_analyzer  # noqa: PLC0415 - what importing takes is told apart
+    from models.bundle import Bundle, VectorizerConfig  # noqa: PLC0415 - as above
     from worker.bench.score_scorers import ScorerChoice, builders  # noqa: PLC0415 - as above
 
     build = builders(ScorerChoice(scorer), lambda _: None)[scorer]
+    if scorer == ScorerChoice.REFERENCE:
+        build_analyzer(VectorizerConfig())  # it imports scikit-learn only now
     before = memory()
     started = clock.monotonic()
     bundle = Bundle.open(Path(directory))

@@ -11,6 +11,8 @@ _HEIGHT: Final = 12
 _STEP: Final = 10
 _MARKS: Final = "*+ox#"
 _INK: Final = "#808080"
+# Above and below the curves, as a natural logarithm.
+_MARGIN: Final = 0.1
 
 
 def text_plot(curve: Curve, height: int = _HEIGHT) -> list[str]:
@@ -56,8 +58,10 @@ def write_svg(curves: Sequence[Curve], path: Path) -> None:
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
-    """The ends of the logarithmic axis, with a quarter above and below so that a flat curve looks flat."""
-    return math.log(min(values) / 1.25), math.log(max(values) * 1.25)
+    """The ends of the logarithmic axis, at least a power of ten apart: a flat curve must look flat."""
+    low, high = math.log(min(values)), math.log(max(values))
+    margin = max(_MARGIN, (math.log(10) - (high - low)) / 2)
+    return low - margin, high + margin
 
 
 def _short(value: float) -> str:

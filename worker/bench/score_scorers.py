@@ -3,22 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.content import ScorerSource
+from models.native import NativeScorer, why_unavailable
 from models.reference import ReferenceScorer
 from models.scorer import Scorer
 from worker.bench.plain_loops import fitted_pipeline
 from worker.bench.trained import BenchError, Say
 
 SKLEARN: Final = "scikit-learn pipeline"
-_NATIVE_MODULE: Final = "models.native"
 
 Build = Callable[[ScorerSource], Scorer]
 
@@ -55,26 +53,16 @@ def builders(choice: ScorerChoice, say: Say) -> dict[str, Build]:
     """
     found: dict[str, Build] = {}
     if choice is not ScorerChoice.REFERENCE:
-        native = _native()
-        if native is not None:
-            found["native"] = native
+        missing = why_unavailable()
+        if missing is None:
+            found["native"] = NativeScorer
         elif choice is ScorerChoice.NATIVE:
-            raise BenchError("The native scorer is not installed here. Take --scorer reference.")
+            raise BenchError(f"The native scorer is not installed here ({missing}). Take --scorer reference.")
         else:
-            say("The native scorer is not installed here: measuring the reference scorer alone.")
+            say(f"The native scorer is not installed here ({missing}): measuring the reference scorer alone.")
     if choice is not ScorerChoice.NATIVE:
         found["reference"] = ReferenceScorer
     return found
-
-
-def _native() -> Build | None:
-    if find_spec(_NATIVE_MODULE) is None:
-        return None
-    try:
-        module = import_module(_NATIVE_MODULE)
-    except ImportError:
-        return None  # its compiled half is missing
-    return cast("Build", module.NativeScorer)
 
 
 def contenders(bundle: Path, pipeline: Path | None, build: dict[str, Build]) -> list[Contender]:
