@@ -163,12 +163,13 @@ def install(mode: str) -> int:
         else:
             warn(error)
         return 0
+    before = LIBRARY.read_bytes() if LIBRARY.exists() else None
     # Renamed into place, because a worker may have the old one mapped. Its time is that of what it was built from.
     new = LIBRARY.with_name(f"_kernel.{os.getpid()}.so")
     shutil.copyfile(built, new)
     os.utime(new, ns=(newest, newest))
     new.replace(LIBRARY)
-    say("Native scorer: built.")
+    say("Native scorer: up to date." if LIBRARY.read_bytes() == before else "Native scorer: built.")
     return 0
 
 

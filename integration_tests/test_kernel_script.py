@@ -114,8 +114,11 @@ def test_it_is_taken_away_on_demand(built: Checkout) -> None:
     assert built.kernel("library", mode="0").stdout == ""
 
 
-def test_nothing_else_is_left_beside_it(built: Checkout) -> None:
-    """The copy is renamed into place."""
+def test_building_again_changes_nothing(built: Checkout) -> None:
+    """Cargo knows what is up to date; the copy is renamed into place, and nothing else stays beside it."""
+    built.touch()
+    assert built.kernel("install").stderr == "Native scorer: up to date.\n"
+    assert built.library.stat().st_mtime_ns == built.source.stat().st_mtime_ns
     assert [path.name for path in (built.root / "models").glob("_kernel*")] == [built.library.name]
 
 
