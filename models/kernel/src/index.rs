@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use crate::settings::Settings;
-use crate::{Invalid, hash, perfect};
+use crate::{Invalid, hash, perfect, raw};
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"clfindex");
 pub(crate) const LAYOUT: u64 = 1;
@@ -135,15 +135,20 @@ pub(crate) struct Table<'a, S> {
 }
 
 impl<S> Table<'_, S> {
-    /// The one slot that may hold a key with this hash.
+    /// Which slot may hold a key with this hash. It is on its way into the cache when this returns.
     #[inline(always)]
-    fn slot(&self, hash: u64) -> &S {
+    fn find(&self, hash: u64) -> u32 {
         let pilot = self.pilots[perfect::bucket(hash, self.pilots.len())];
-        &self.slots[perfect::slot(hash, pilot, self.slots.len())]
+        let slot = perfect::slot(hash, pilot, self.slots.len());
+        raw::prefetch(self.slots, slot);
+        slot as u32
     }
 }
 
 /// The tables of an index.
+///
+/// Looking up takes two steps, `find_...` and `..._at`. Whoever does the first for many keys before the second waits for
+/// memory once and not every time.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) short: Table<'a, ShortSlot>,
@@ -153,32 +158,39 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The node of a key of at most 16 bytes. No branch depends on what is found.
+    /// The slot for a key of at most 16 bytes.
     #[inline(always)]
-    pub(crate) fn short(&self, [low, high]: [u64; 2]) -> u32 {
-        let slot = self.short.slot(hash::of_pair(low, high, self.short.seed));
+    pub(crate) fn find_short(&self, [low, high]: [u64; 2]) -> u32 {
+        self.short.find(hash::of_pair(low, high, self.short.seed))
+    }
+
+    /// The node of a key of at most 16 bytes, given its slot. No branch depends on what is found.
+    #[inline(always)]
+    pub(crate) fn short_at(&self, slot: u32, [low, high]: [u64; 2]) -> u32 {
+        let slot = &self.short.slots[slot as usize];
         let differs = (slot[0] ^ low) | (slot[1] ^ high);
         (slot[2] as u32) | u32::from(differs != 0).wrapping_neg()
     }
 
     /// The node of a longer key.
     pub(crate) fn long(&self, codes: &[u8]) -> u32 {
-        let [start, length, node, _] = *self.long.slot(hash::of_bytes(codes, self.long.seed));
+        let slot = self.long.find(hash::of_bytes(codes, self.long.seed));
+        let [start, length, node, _] = self.long.slots[slot as usize];
         let (start, length) = (start as usize, length as usize);
         let found = self.long_codes.get(start..start + length);
         if found == Some(codes) { node } else { NONE }
     }
 
-    /// The node of a key of any length.
+    /// The slot for a run of words: `left` is the node of all but its last word.
     #[inline(always)]
-    pub(crate) fn any(&self, codes: &[u8]) -> u32 {
-        if codes.len() <= SHORT { self.short(short_key(codes)) } else { self.long(codes) }
+    pub(crate) fn find_pair(&self, left: u32, right: u32) -> u32 {
+        self.pairs.find(hash::of_pair(u64::from(left), u64::from(right), self.pairs.seed))
     }
 
-    /// The node of a run of words: `left` is the node of all but its last word.
+    /// The node of a run of words, given its slot.
     #[inline(always)]
-    pub(crate) fn pair(&self, left: u32, right: u32) -> u32 {
-        let slot = self.pairs.slot(hash::of_pair(u64::from(left), u64::from(right), self.pairs.seed));
+    pub(crate) fn pair_at(&self, slot: u32, left: u32, right: u32) -> u32 {
+        let slot = &self.pairs.slots[slot as usize];
         let differs = (slot[0] ^ left) | (slot[1] ^ right);
         slot[2] | u32::from(differs != 0).wrapping_neg()
     }

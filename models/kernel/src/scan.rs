@@ -1,6 +1,6 @@
 //! From codes to nodes: finding the words or character runs of a text that are terms, and counting them.
 
-use crate::index::{NONE, SHORT, STOP, View, halves};
+use crate::index::{NONE, SHORT, STOP, View, halves, short_key};
 use crate::score::Counts;
 use crate::settings::Settings;
 use crate::text::is_start;
@@ -29,6 +29,43 @@ fn key_at(codes: &[u8], start: usize, length: usize) -> [u64; 2] {
     [low & low_mask, high & high_mask]
 }
 
+/// Words are looked up that many at a time.
+const GROUP: usize = 64;
+
+/// Find the nodes of at most `GROUP` words and hand them to `use_node`, in order.
+#[inline(always)]
+fn group_of_words(
+    view: &View<'_>,
+    settings: &Settings,
+    codes: &[u8],
+    ascii: bool,
+    bounds: &[[u32; 2]],
+    mut use_node: impl FnMut(usize, u32),
+) {
+    let mut keys = [[0; 2]; GROUP];
+    let mut slots = [0; GROUP];
+    for ((&[start, end], key), slot) in bounds.iter().zip(&mut keys).zip(&mut slots) {
+        let (start, end) = (start as usize, end as usize);
+        *key = key_at(codes, start, cut(settings, &codes[start..end], ascii));
+        *slot = view.find_short(*key);
+    }
+    for (at, ((&[start, end], key), slot)) in bounds.iter().zip(keys).zip(slots).enumerate() {
+        let node = if (end - start) as usize <= SHORT { view.short_at(slot, key) } else { long_word(view, settings, &codes[start as usize..end as usize], ascii) };
+        use_node(at, node);
+    }
+}
+
+#[cold]
+fn long_word(view: &View<'_>, settings: &Settings, word: &[u8], ascii: bool) -> u32 {
+    let word = &word[..cut(settings, word, ascii)];
+    if word.len() <= SHORT {
+        let key = short_key(word);
+        view.short_at(view.find_short(key), key)
+    } else {
+        view.long(word)
+    }
+}
+
 /// Count the words between `bounds` in a model whose terms are single words.
 ///
 /// A word that is too short is no token, and one that is no term does not count: here that is the same.
@@ -41,16 +78,13 @@ pub(crate) fn single_words(
     bounds: &[u32],
     counts: &mut Counts,
 ) {
-    for &[start, end] in bounds.as_chunks::<2>().0 {
-        let (start, end) = (start as usize, end as usize);
-        let length = cut(settings, &codes[start..end], ascii);
-        counts.add(node_at(view, codes, start, length));
+    for group in bounds.as_chunks::<2>().0.chunks(GROUP) {
+        let mut rows = [0; GROUP];
+        group_of_words(view, settings, codes, ascii, group, |at, node| rows[at] = counts.find(node));
+        for &row in &rows[..group.len()] {
+            counts.add(row);
+        }
     }
-}
-
-#[inline(always)]
-fn node_at(view: &View<'_>, codes: &[u8], start: usize, length: usize) -> u32 {
-    if length <= SHORT { view.short(key_at(codes, start, length)) } else { view.long(&codes[start..start + length]) }
 }
 
 /// How many codes of a word count.
@@ -86,42 +120,80 @@ pub(crate) fn tokens(
     nodes.resize(begin + bounds.len() / 2, NONE);
     let out = &mut nodes[begin..];
     let mut found = 0;
-    for &[start, end] in bounds.as_chunks::<2>().0 {
-        let (start, end) = (start as usize, end as usize);
-        let word = &codes[start..end];
-        let long_enough = if ascii {
-            word.len() >= settings.min_chars
-        } else {
-            // No character has more than four codes.
-            word.len() > 4 * settings.min_chars || starts(word).take(settings.min_chars).count() == settings.min_chars
-        };
-        let node = node_at(view, codes, start, cut(settings, word, ascii));
-        out[found] = node;
-        found += usize::from(long_enough & (node != STOP));
+    for group in bounds.as_chunks::<2>().0.chunks(GROUP) {
+        group_of_words(view, settings, codes, ascii, group, |at, node| {
+            let [start, end] = group[at];
+            let word = &codes[start as usize..end as usize];
+            let long_enough = if ascii {
+                word.len() >= settings.min_chars
+            } else {
+                // No character has more than four codes.
+                word.len() > 4 * settings.min_chars || starts(word).nth(settings.min_chars - 1).is_some()
+            };
+            out[found] = node;
+            found += usize::from(long_enough & (node != STOP));
+        });
     }
     nodes.truncate(begin + found);
 }
 
 /// Count all runs of `min_n` to `max_n` tokens that end behind the first `done` ones.
 #[inline(always)]
-pub(crate) fn runs(view: &View<'_>, settings: &Settings, tokens: &[u32], done: usize, left: &mut Vec<u32>, counts: &mut Counts) {
+pub(crate) fn runs(
+    view: &View<'_>,
+    settings: &Settings,
+    tokens: &[u32],
+    done: usize,
+    left: &mut Vec<u32>,
+    counts: &mut Counts,
+) {
     if settings.min_n == 1 {
-        for &node in &tokens[done..] {
-            counts.add(node);
-        }
+        count_all(&tokens[done..], counts);
     }
     // left[i] is the node of the run of n - 1 tokens that begins with token i.
     left.clear();
     left.extend_from_slice(tokens);
     for n in 2..=settings.max_n.min(tokens.len()) {
-        for begin in 0..=tokens.len() - n {
-            let end = begin + n - 1;
-            left[begin] = view.pair(left[begin], tokens[end]);
-            if n >= settings.min_n && end >= done {
-                counts.add(left[begin]);
+        let runs = tokens.len() - n + 1;
+        for (left, right) in left[..runs].chunks_mut(GROUP).zip(tokens[n - 1..].chunks(GROUP)) {
+            let mut slots = [0; GROUP];
+            for ((left, right), slot) in left.iter().zip(right).zip(&mut slots) {
+                *slot = view.find_pair(*left, *right);
+            }
+            for ((left, right), slot) in left.iter_mut().zip(right).zip(slots) {
+                *left = view.pair_at(slot, *left, *right);
             }
         }
+        if n >= settings.min_n {
+            count_all(&left[(done + 1).saturating_sub(n)..runs], counts);
+        }
     }
+}
+
+/// Count nodes, a group at a time.
+#[inline(always)]
+fn count_all(nodes: &[u32], counts: &mut Counts) {
+    for group in nodes.chunks(GROUP) {
+        let mut rows = [0; GROUP];
+        for (row, &node) in rows.iter_mut().zip(group) {
+            *row = counts.find(node);
+        }
+        for &row in &rows[..group.len()] {
+            counts.add(row);
+        }
+    }
+}
+
+#[inline(always)]
+fn count_characters(view: &View<'_>, codes: &[u8], counts: &mut Counts) {
+    let node = if codes.len() <= SHORT {
+        let key = short_key(codes);
+        view.short_at(view.find_short(key), key)
+    } else {
+        view.long(codes)
+    };
+    let row = counts.find(node);
+    counts.add(row);
 }
 
 /// Counts the runs of `min_n` to `max_n` characters in a segment of text: a padded word, or all of it.
@@ -155,12 +227,12 @@ impl Characters {
         for begin in 0..begins {
             let start = self.starts[begin] as usize;
             for n in settings.min_n..=settings.max_n.min(characters - begin) {
-                counts.add(view.any(&codes[start..self.starts[begin + n] as usize]));
+                count_characters(view, &codes[start..self.starts[begin + n] as usize], counts);
             }
         }
         // A padded word that is shorter than the shortest run counts as it is.
         if last && whole_if_short && !self.begun && 0 < characters && characters < settings.min_n {
-            counts.add(view.any(codes));
+            count_characters(view, codes, counts);
         }
         self.begun = !last && (self.begun || begins > 0);
         self.starts[begins] as usize
