@@ -6,7 +6,7 @@ use crate::settings::{Norm, Settings};
 /// Counts up to that one have their logarithm in a table.
 const LOGARITHMS: usize = 64;
 /// How many rows ahead the weights are asked for.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 const LINE_FLOATS: usize = 16;
 
 /// How often each term occurs in one document.
@@ -107,11 +107,11 @@ impl Weights<'_> {
         room.values.clear();
         if settings.binary {
             // scikit-learn sets counts to 1 first, and 1 + ln(1) is 1.
-            room.values.extend(rows.iter().map(|&row| self.idf_of(row)));
+            self.weigh(rows, |_| 1.0, &mut room.values);
         } else if settings.sublinear_tf {
-            room.values.extend(rows.iter().map(|&row| logarithms.of(counts.counts[row as usize]) * self.idf_of(row)));
+            self.weigh(rows, |row| logarithms.of(counts.counts[row as usize]), &mut room.values);
         } else {
-            room.values.extend(rows.iter().map(|&row| f64::from(counts.counts[row as usize]) * self.idf_of(row)));
+            self.weigh(rows, |row| f64::from(counts.counts[row as usize]), &mut room.values);
         }
         let scale = 1.0 / norm(&room.values, settings.norm);
         room.sums.clear();
@@ -125,9 +125,18 @@ impl Weights<'_> {
         known
     }
 
+    /// Append what each term weighs before the norm: its frequency times its idf.
     #[inline(always)]
-    fn idf_of(&self, row: u32) -> f64 {
-        if self.idf.is_empty() { 1.0 } else { f64::from(self.idf[row as usize]) }
+    fn weigh(&self, rows: &[u32], frequency: impl Fn(u32) -> f64, values: &mut Vec<f64>) {
+        let classes = self.intercept.len();
+        values.extend(rows.iter().enumerate().map(|(at, &row)| {
+            if let Some(&ahead) = rows.get(at + AHEAD) {
+                raw::prefetch(self.idf, ahead as usize);
+                raw::prefetch(self.weights, ahead as usize * classes);
+                raw::prefetch(self.weights, ahead as usize * classes + classes.min(LINE_FLOATS) - 1);
+            }
+            frequency(row) * if self.idf.is_empty() { 1.0 } else { f64::from(self.idf[row as usize]) }
+        }));
     }
 }
 
@@ -172,7 +181,7 @@ fn accumulate_block<const LANES: usize>(
     let Some(out) = sums[first..].first_chunk_mut::<LANES>() else { return };
     let mut lanes = *out;
     for (at, (&row, &value)) in rows.iter().zip(values).enumerate() {
-        if let Some(&ahead) = rows.get(at + AHEAD) {
+        if classes > LINE_FLOATS && let Some(&ahead) = rows.get(at + AHEAD) {
             for line in (0..LANES).step_by(LINE_FLOATS) {
                 raw::prefetch(weights, ahead as usize * classes + first + line);
             }
