@@ -51,6 +51,10 @@ def test_documents(tmp_path: Path, corpus: Path) -> None:
         assert [each["contender"] for each in row["rows"]] == ["scikit-learn pipeline", *SCORERS]
         assert all(each["max_relative_difference"] <= 1e-5 for each in row["rows"])
         assert all(each["ratio"] > 0 and each["single_ratio"] > 0 for each in row["rows"])
+    many = json.loads(figures.read_bytes())["many"]
+    assert [(row["variant"], len(row["rows"])) for row in many] == [
+        (name, len(SCORERS) + 1) for name in ("words", "pairs")
+    ]
     again = run(tmp_path, "--data", str(corpus), "--variant", "words", "--json", "-")
     assert again.returncode == 0, again.stderr
     assert "training" not in again.stderr

@@ -3,13 +3,14 @@
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle, islice
 from typing import Any, Final
 
 import numpy as np
 
 from worker.bench.score_scorers import SKLEARN, Contender
-from worker.bench.score_timing import batch_rounds, in_batches, percentile, single_calls, two_threads
+from worker.bench.score_timing import batch_rounds, in_batches, percentile, rounds, single_calls, two_threads
 from worker.bench.trained import BenchError, Say
 from worker.clock import Clock
 
@@ -171,12 +172,21 @@ class Measured:
         }
 
 
-def measure(contenders: Sequence[Contender], texts: Texts, plan: Plan, clock: Clock, say: Say) -> list[Speed]:
-    """Everything about `contenders`, of whom the first is the reference, on `texts`.
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Everyone with one model, and texts for it."""
+
+    contenders: Sequence[Contender]
+    texts: Texts
+
+
+def measure(scored: Scored, plan: Plan, clock: Clock, say: Say) -> list[Speed]:
+    """Everything about the contenders, of whom the first is the reference, on these texts.
 
     Raises:
         BenchError: there is no text, or decisions have another shape than the reference's.
     """
+    contenders, texts = scored.contenders, scored.texts
     if not texts:
         raise BenchError("There are no documents to score.")
     say(f"comparing the decisions on {len(texts):,} documents")
@@ -200,13 +210,48 @@ def measure(contenders: Sequence[Contender], texts: Texts, plan: Plan, clock: Cl
     ]
 
 
-def per_character(first: Measured, second: Measured) -> dict[str, float]:
-    """By contender: how many times as long a character of `second` takes as one of `first`."""
-    other = {speed.contender: speed for speed in second.speeds}
-    return {
-        speed.contender: other[speed.contender].nanoseconds_per_character / speed.nanoseconds_per_character
-        for speed in first.speeds
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Nanoseconds per character of one contender on two corpora, measured in turn."""
+
+    contender: str
+    first: float
+    second: float
+
+    @property
+    def times(self) -> float:
+        """How many times as long a character of the second one takes."""
+        return self.second / self.first
+
+    def as_json(self) -> dict[str, Any]:
+        """All figures."""
+        return {
+            "contender": self.contender,
+            "nanoseconds_per_character": [round(self.first, 3), round(self.second, 3)],
+            "times": round(self.times, 3),
+        }
+
+
+def compare(first: Scored, second: Scored, plan: Plan, clock: Clock) -> list[Cost]:
+    """What a character costs in either corpus. `first` and `second` have the same contenders, each its own model.
+
+    The same rounds score both: they were trained minutes apart, and the machine's speed has drifted since.
+    """
+    texts = [list(islice(cycle(side.texts), plan.documents)) for side in (first, second)]
+    jobs = {
+        (each.name, number): partial(_scan, each.score, in_batches(texts[number], BATCH))
+        for pair in zip(first.contenders, second.contenders, strict=True)
+        for number, each in enumerate(pair)
     }
+    seconds = rounds(jobs, plan.repeat, clock)
+    characters = [sum(map(len, each)) for each in texts]
+    nanoseconds = {key: statistics.median(found) / characters[key[1]] * 1e9 for key, found in seconds.items()}
+    return [Cost(each.name, nanoseconds[each.name, 0], nanoseconds[each.name, 1]) for each in first.contenders]
+
+
+def _scan(score: Callable[[Texts], object], batches: Sequence[Texts]) -> None:
+    for batch in batches:
+        score(batch)
 
 
 def _difference(contender: Contender, reference: Contender, texts: Texts) -> Difference:

@@ -1,5 +1,6 @@
 """`clf bench score`: the speed of scoring, as ratios against scikit-learn's own fitted pipeline in the same run."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 from models.bundle import Bundle, BundleError
 from schemas.document import DEFAULT_MAX_BYTES, Document
 from worker.bench.machine import machine
-from worker.bench.score_corpus import Amount, Measured, Plan, Speed, measure
+from worker.bench.score_corpus import Amount, Measured, Plan, Scored, compare, measure
 from worker.bench.score_growth import LENGTHS, VOCABULARIES, Curve, over_lengths, over_vocabularies
 from worker.bench.score_open import Opening, measure_opening
 from worker.bench.score_plot import write_svg
@@ -74,7 +75,7 @@ class ScoreRun:
 
     def __init__(self, out: Console, clock: Clock, root: Path, build: dict[str, Build], plan: Plan) -> None:
         """Models go below `root`; `build` says which scorers are measured."""
-        self.facts: dict[str, Any] = {"machine": machine(clock)}
+        self.facts: dict[str, Any] = {"machine": machine(clock), "load": os.getloadavg()[0]}
         self.disagreeing: list[str] = []
         self._out = out
         self._clock = clock
@@ -86,16 +87,15 @@ class ScoreRun:
         self, data: DataSet, many: DataSet | None, lang: str, variants: Sequence[Variant], search: str
     ) -> None:
         """Batches, single documents, threads and agreement; and what many classes cost."""
-        rows = []
         for variant in variants:
-            first = self._measure(data, lang, variant, search)
-            rows.append(first.as_json())
+            first, scored = self._measure(data, lang, variant, search)
             if many is not None:
-                second = self._measure(many, lang, variant, search)
-                rows.append(second.as_json())
-                tables.show_many(self._out, first, second)
+                second, scored_many = self._measure(many, lang, variant, search)
+                say("scoring both in turn")
+                costs = compare(scored, scored_many, self._plan, self._clock)
+                tables.show_many(self._out, costs, first, second)
+                self._add("many", {"variant": str(variant), "rows": [cost.as_json() for cost in costs]})
         tables.show_reading(self._out)
-        self.facts["documents"] = rows
 
     def opening(self, terms: int, samples: int) -> None:
         """Time to open a large bundle, and the memory of two processes that have it open."""
@@ -127,15 +127,20 @@ class ScoreRun:
         options = (*variant.training_options, "--search", search)
         return trained(data.paths, lang, self._root, options, say)
 
-    def _measure(self, data: DataSet, lang: str, variant: Variant, search: str) -> Measured:
+    def _measure(self, data: DataSet, lang: str, variant: Variant, search: str) -> tuple[Measured, Scored]:
         model = self.model(data, lang, variant, search)
-        speeds: list[Speed] = measure(self._contenders(model), data.texts, self._plan, self._clock, say)
+        scored = Scored(self._contenders(model), data.texts)
+        speeds = measure(scored, self._plan, self._clock, say)
         bundle = Bundle.open(model.bundle)
         amount = Amount.of(data.texts)
         measured = Measured(data.name, str(variant), amount, len(bundle.classes), len(bundle.terms), speeds)
         tables.show_measured(self._out, measured)
         self.disagreeing += [f"{speed.contender} on {data.name}, {variant}" for speed in measured.disagreeing]
-        return measured
+        self._add("documents", measured.as_json())
+        return measured, scored
+
+    def _add(self, part: str, facts: dict[str, Any]) -> None:
+        self.facts.setdefault(part, []).append(facts)
 
     def _contenders(self, model: TrainedModel) -> list[Contender]:
         return contenders(model.bundle, model.pipeline, self._build)
@@ -224,7 +229,7 @@ def score(**values: Any) -> None:  # noqa: ANN401 - click has checked the types;
     with clear_errors(BenchError, BundleError), _directory(values["models"]) as root, threadpool_limits(1):
         plan = Plan(values["documents"], values["singles"], values["repeat"])
         run = ScoreRun(out, SystemClock(), root, builders(values["scorer"], say), plan)
-        out.print(run.facts["machine"])
+        out.print(f"{run.facts['machine']}, load {run.facts['load']:.1f} before the run")
         _run(run, values)
     if json_file is not None:
         json_file.write(orjson.dumps(run.facts, option=orjson.OPT_INDENT_2))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from worker.bench.score_corpus import TOLERANCE, Measured, per_character
+from worker.bench.score_corpus import TOLERANCE, Cost, Measured
 from worker.bench.score_growth import Curve
 from worker.bench.score_open import Opening
 from worker.bench.score_plot import text_plot
@@ -42,19 +42,13 @@ def show_measured(console: Console, measured: Measured) -> None:
     console.print(table)
 
 
-def show_many(console: Console, first: Measured, second: Measured) -> None:
+def show_many(console: Console, costs: Sequence[Cost], first: Measured, second: Measured) -> None:
     """What many classes cost."""
     title = f"{first.variant}: time per character, {second.classes} classes by {first.classes} classes"
     columns = (f"ns/char, {first.classes} classes", f"ns/char, {second.classes} classes", "times as long")
     table = _table(title, "contender", *columns)
-    times = per_character(first, second)
-    for one, other in zip(first.speeds, second.speeds, strict=True):
-        table.add_row(
-            one.contender,
-            f"{one.nanoseconds_per_character:,.2f}",
-            f"{other.nanoseconds_per_character:,.2f}",
-            f"{times[one.contender]:.2f}",
-        )
+    for cost in costs:
+        table.add_row(cost.contender, f"{cost.first:,.2f}", f"{cost.second:,.2f}", f"{cost.times:.2f}")
     console.print(table)
 
 

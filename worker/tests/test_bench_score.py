@@ -13,7 +13,7 @@ from rich.console import Console
 from models.bundle import Bundle
 from worker.bench import score_scorers, trained
 from worker.bench.machine import machine
-from worker.bench.score_corpus import Amount, Difference, Measured, Plan, Speed, measure, per_character
+from worker.bench.score_corpus import Amount, Cost, Difference, Measured, Plan, Scored, Speed, compare, measure
 from worker.bench.score_growth import Curve, endless, over_lengths, over_vocabularies, windows
 from worker.bench.score_open import Opening
 from worker.bench.score_opener import memory
@@ -156,7 +156,7 @@ def test_measure() -> None:
     clock = ManualClock(0.0)
     slow, quick = Played(clock, 4.0, per_call=1.0), Played(clock, 1.0, shift=4e-6)
     who = [slow.named(SKLEARN), quick.named("quick")]
-    first, second = measure(who, ["abc", "d"], Plan(documents=5, singles=3, repeat=3), clock, quiet)
+    first, second = measure(Scored(who, ["abc", "d"]), Plan(documents=5, singles=3, repeat=3), clock, quiet)
     assert first.amount == second.amount == Amount(5, 11, 11)
     assert first.seconds == [45.0] * 3
     assert second.seconds == [11.0] * 3
@@ -172,7 +172,7 @@ def test_agreement(shift: float, acceptable: bool) -> None:  # noqa: FBT001 - a 
     """Decisions may differ by 1e-5; NaN never agrees."""
     clock = ManualClock()
     who = [Played(clock, 1.0).named(SKLEARN), Played(clock, 1.0, shift=shift).named("ours")]
-    speeds = measure(who, ["text"], Plan(1, 1, 1), clock, quiet)
+    speeds = measure(Scored(who, ["text"]), Plan(1, 1, 1), clock, quiet)
     assert speeds[1].difference.acceptable is acceptable
     assert [found.contender for found in measured(*speeds).disagreeing] == ([] if acceptable else ["ours"])
 
@@ -181,7 +181,7 @@ def test_large_decisions_may_differ_more() -> None:
     """The tolerance is relative to decisions larger than 1."""
     large = Contender("large", len, lambda texts: np.full((len(texts), 1), 1000.0))
     near = Contender("near", len, lambda texts: np.full((len(texts), 1), 1000.005))
-    found = measure([large, near], ["text"], Plan(1, 1, 1), ManualTicks(), quiet)[1].difference
+    found = measure(Scored([large, near], ["text"]), Plan(1, 1, 1), ManualTicks(), quiet)[1].difference
     assert found.absolute == pytest.approx(0.005)
     assert found.relative == pytest.approx(5e-6)
     assert found.acceptable
@@ -201,19 +201,24 @@ def test_other_shapes_are_refused() -> None:
     two = Contender("two", len, lambda texts: np.zeros((len(texts), 2)))
     three = Contender("three", len, lambda texts: np.zeros((len(texts), 3)))
     with pytest.raises(BenchError, match="shape"):
-        measure([two, three], ["text"], Plan(1, 1, 1), ManualClock(), quiet)
+        measure(Scored([two, three], ["text"]), Plan(1, 1, 1), ManualClock(), quiet)
 
 
 def test_no_documents_are_refused() -> None:
     """An empty file is said to be one."""
     with pytest.raises(BenchError, match="no documents"):
-        measure([], [], Plan(1, 1, 1), ManualClock(), quiet)
+        measure(Scored([], []), Plan(1, 1, 1), ManualClock(), quiet)
 
 
 def test_many_classes_per_character() -> None:
-    """By contender, how many times as long a character takes."""
-    few, many = measured(speed("a"), speed("b", second=0.5)), measured(speed("a", second=3.0), speed("b", second=0.5))
-    assert per_character(few, many) == {"a": pytest.approx(3.0), "b": pytest.approx(1.0)}
+    """By contender, how many times as long a character of the second corpus takes."""
+    clock = ManualClock(0.0)
+    few = Scored([Played(clock, 2.0).named("a"), Played(clock, 1.0).named("b")], ["text", "longer"])
+    many = Scored([Played(clock, 6.0).named("a"), Played(clock, 1.0).named("b")], ["other"])
+    costs = compare(few, many, Plan(3, 1, 3), clock)
+    assert [cost.contender for cost in costs] == ["a", "b"]
+    assert [cost.times for cost in costs] == [pytest.approx(3.0), pytest.approx(1.0)]
+    assert costs[0].as_json()["nanoseconds_per_character"] == [pytest.approx(2e9), pytest.approx(6e9)]
 
 
 def test_the_tables_show_it() -> None:
@@ -222,10 +227,10 @@ def test_the_tables_show_it() -> None:
     text = shown(lambda console: tables.show_measured(console, first))
     assert "news, words: 10 documents of 100 characters, 2 classes, 30 terms" in text
     assert "ours 25,000.00 0.0 250,000.00 4.00 25,000.0 250,000.0 4.00 1.70 2.0e-06" in text
-    second = measured(speed(SKLEARN, second=2.0), speed("ours", second=0.25), classes=90)
-    text = shown(lambda console: tables.show_many(console, first, second))
-    assert "ours 250,000.00 250,000.00 1.00" in text
-    assert f"{SKLEARN} 1,000,000.00 2,000,000.00 2.00" in text
+    costs = [Cost(SKLEARN, 100.0, 200.0), Cost("ours", 4.0, 5.0)]
+    text = shown(lambda console: tables.show_many(console, costs, first, measured(speed(SKLEARN), classes=90)))
+    assert "90 classes by 2 classes" in text
+    assert "ours 4.00 5.00 1.25" in text
 
 
 # --- opening -----------------------------------------------------------------------------------------------
