@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -67,18 +68,18 @@ class Model:
             TypeError: `texts` is one string, or holds something that is not a string.
         """
         scores = self.scorer.score(texts)
-        reached = scores.probabilities >= np.asarray(self.thresholds, dtype=np.float32)
-        rounded = np.round(scores.probabilities.astype(np.float64), PROBABILITY_DECIMALS)
         ranking = np.argsort(-scores.probabilities, axis=1, kind="stable")
-        rows = zip(scores.known.tolist(), rounded.tolist(), reached.tolist(), ranking.tolist(), strict=True)
-        return [self._decide(*row) if known else _UNKNOWN for known, *row in rows]
-
-    def _decide(self, probabilities: list[float], reached: list[bool], ranking: list[int]) -> Prediction:
-        labels = tuple(self.classes[column] for column in ranking if reached[column])
-        if not labels and self.fallback is Fallback.BEST:
-            labels = (self.classes[ranking[0]],)
-        ranked = tuple((self.classes[column], probabilities[column]) for column in ranking)
-        return Prediction(known=True, labels=labels, classes=ranked)
+        thresholds = np.asarray(self.thresholds, dtype=np.float32)
+        reached = np.take_along_axis(scores.probabilities >= thresholds, ranking, axis=1)
+        ranked = np.take_along_axis(scores.probabilities, ranking, axis=1)
+        rounded = np.round(ranked.astype(np.float64), PROBABILITY_DECIMALS)
+        if self.fallback is Fallback.BEST:
+            reached[:, 0] |= ~reached.any(axis=1)
+        names = np.array(self.classes, dtype=object)[ranking].tolist()
+        labels = map(tuple, map(compress, names, reached.tolist()))
+        classes = map(tuple, map(zip, names, rounded.tolist()))
+        predictions = map(Prediction, scores.known.tolist(), labels, classes)
+        return [prediction if prediction.known else _UNKNOWN for prediction in predictions]
 
 
 def load_model(directory: Path) -> Model:

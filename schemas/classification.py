@@ -1,6 +1,5 @@
 """The result for one document: what the output topic carries."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -48,7 +47,7 @@ class Status(StrEnum):
 
 
 class ClassProbability(NamedTuple):
-    """A class and its calibrated probability in [0, 1]."""
+    """A class and its calibrated probability in [0, 1]: what is read back has names, what is written need not."""
 
     name: str
     prob: float
@@ -62,8 +61,7 @@ class ModelStamp(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(NamedTuple):
     """The result for one document.
 
     Attributes:
@@ -71,7 +69,7 @@ class Classification:
         lang: The normalised language code.
         status: What became of the document.
         labels: Names above their threshold, most probable first; empty unless classified.
-        classes: Every class, most probable first; empty unless classified.
+        classes: Every class with its calibrated probability, most probable first; empty unless classified.
         model: None exactly when the language is unsupported.
         source: None outside Kafka.
     """
@@ -80,7 +78,7 @@ class Classification:
     lang: str
     status: Status
     labels: tuple[str, ...]
-    classes: tuple[ClassProbability, ...]
+    classes: tuple[tuple[str, float], ...]
     model: ModelStamp | None
     source: Source | None
 
@@ -135,27 +133,29 @@ def decode_classification(value: bytes, content_type: str | None = None) -> Clas
 
 
 def _check(result: Classification) -> None:
-    checked_url(result.url)
-    if result.status is not Status.CLASSIFIED and (result.labels or result.classes):
+    url, _, status, labels, classes, model, source = result
+    checked_url(url)
+    if status is not Status.CLASSIFIED and (labels or classes):
         raise _broken('labels and classes must be empty unless the status is "classified"')
-    if (result.model is None) is not (result.status is Status.UNSUPPORTED_LANGUAGE):
+    if (model is None) is not (status is Status.UNSUPPORTED_LANGUAGE):
         raise _broken('model must be null when the status is "unsupported_language", and only then')
-    for _, prob in result.classes:
+    for _, prob in classes:
         if not 0.0 <= prob <= 1.0:
             raise _broken("a probability is not between 0 and 1")
-    if result.source is not None and not result.source.is_valid():
+    if source is not None and not source.is_valid():
         raise _broken("the partition or the offset of the source is out of range")
 
 
 def _json_fields(result: Classification) -> dict[str, object]:
+    url, lang, status, labels, classes, model, source = result
     return {
-        "url": result.url,
-        "lang": result.lang,
-        "status": result.status,
-        "labels": result.labels,
-        "classes": [{"name": name, "prob": prob} for name, prob in result.classes],
-        "model": None if result.model is None else _model_fields(*result.model),
-        "source": None if result.source is None else _source_fields(*result.source),
+        "url": url,
+        "lang": lang,
+        "status": status,
+        "labels": labels,
+        "classes": [{"name": name, "prob": prob} for name, prob in classes],
+        "model": None if model is None else _model_fields(*model),
+        "source": None if source is None else _source_fields(*source),
     }
 
 

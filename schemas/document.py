@@ -1,6 +1,6 @@
 """A crawled document: what the input topic carries."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 from google.protobuf.message import DecodeError as ProtobufError
@@ -27,8 +27,7 @@ class DocumentError(DecodeError):
     """The bytes are no document. ``reason`` and ``detail`` say why, without a word of the content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One crawled page.
 
     Attributes:

@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from models.model import Model, Prediction
-from schemas.classification import Classification, ClassProbability, ModelStamp, Source, Status
+from models.model import Model
+from schemas.classification import Classification, ModelStamp, Source, Status
 from schemas.document import Document
 
 Sources = Sequence[Source | None]
+
+_STATUS = {True: Status.CLASSIFIED, False: Status.EMPTY}  # by whether the model knows a term of the text
 
 
 class DocumentClassifier(Protocol):
@@ -33,23 +35,18 @@ class Classifier:
             by_language[document.language].append(index)
         results: dict[int, Classification] = {}
         for lang, indices in by_language.items():
-            if lang in self._models:
-                texts = [documents[index].content for index in indices]
-                for index, prediction in zip(indices, self._models[lang].predict(texts), strict=True):
-                    results[index] = self._classified(documents[index], lang, prediction, sources[index])
-            else:
-                for index in indices:
-                    results[index] = _unsupported(documents[index], lang, sources[index])
+            of_language = [documents[index] for index in indices], [sources[index] for index in indices]
+            classify = self._classified if lang in self._models else _unsupported
+            results.update(zip(indices, classify(lang, *of_language), strict=True))
         return [results[index] for index in range(len(documents))]
 
-    def _classified(
-        self, document: Document, lang: str, prediction: Prediction, source: Source | None
-    ) -> Classification:
+    def _classified(self, lang: str, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         stamp = self._stamps[lang]
-        if not prediction.known:
-            return Classification(document.url, lang, Status.EMPTY, (), (), stamp, source)
-        classes = tuple(ClassProbability(name, prob) for name, prob in prediction.classes)
-        return Classification(document.url, lang, Status.CLASSIFIED, prediction.labels, classes, stamp, source)
+        predictions = self._models[lang].predict([document.content for document in documents])
+        return [
+            Classification(document.url, lang, _STATUS[known], labels, classes, stamp, source)
+            for document, (known, labels, classes), source in zip(documents, predictions, sources, strict=True)
+        ]
 
 
 class ConstantClassifier:
@@ -57,7 +54,7 @@ class ConstantClassifier:
 
     _STAMP = ModelStamp("und", "no-scoring", "0" * 16)
     _LABELS = ("none",)
-    _CLASSES = (ClassProbability("none", 1.0),)
+    _CLASSES = (("none", 1.0),)
 
     def classify(self, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         """One constant classification per document, in their order."""
@@ -75,5 +72,8 @@ class ConstantClassifier:
         ]
 
 
-def _unsupported(document: Document, lang: str, source: Source | None) -> Classification:
-    return Classification(document.url, lang, Status.UNSUPPORTED_LANGUAGE, (), (), None, source)
+def _unsupported(lang: str, documents: Sequence[Document], sources: Sources) -> list[Classification]:
+    return [
+        Classification(document.url, lang, Status.UNSUPPORTED_LANGUAGE, (), (), None, source)
+        for document, source in zip(documents, sources, strict=True)
+    ]

@@ -1,7 +1,6 @@
 """Classifications: the contract of the output topic."""
 
 import math
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -28,9 +27,9 @@ CLASSIFIED = Classification(
     model=ModelStamp("en", "20261122T045600Z", "0123456789abcdef"),
     source=Source("documents", 3, 2**63 - 1),
 )
-EMPTY = replace(CLASSIFIED, status=Status.EMPTY, labels=(), classes=())
-UNSUPPORTED = replace(EMPTY, lang="ckb", status=Status.UNSUPPORTED_LANGUAGE, model=None)
-ALL = [CLASSIFIED, replace(CLASSIFIED, labels=(), source=None), EMPTY, UNSUPPORTED]
+EMPTY = CLASSIFIED._replace(status=Status.EMPTY, labels=(), classes=())
+UNSUPPORTED = EMPTY._replace(lang="ckb", status=Status.UNSUPPORTED_LANGUAGE, model=None)
+ALL = [CLASSIFIED, CLASSIFIED._replace(labels=(), source=None), EMPTY, UNSUPPORTED]
 
 
 def test_json_is_exactly_the_contract() -> None:
@@ -45,7 +44,7 @@ def test_json_is_exactly_the_contract() -> None:
 
 def test_json_without_model_and_source_has_nulls() -> None:
     """Every field is always there."""
-    assert replace(UNSUPPORTED, source=None).to_json() == (
+    assert UNSUPPORTED._replace(source=None).to_json() == (
         b'{"url":"https://news.example/1","lang":"ckb","status":"unsupported_language","labels":[],'
         b'"classes":[],"model":null,"source":null}'
     )
@@ -62,22 +61,22 @@ def test_round_trips(result: Classification) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        replace(EMPTY, labels=("sport",)),
-        replace(UNSUPPORTED, classes=CLASSIFIED.classes),
-        replace(CLASSIFIED, model=None),
-        replace(EMPTY, model=None),
-        replace(UNSUPPORTED, model=CLASSIFIED.model),
-        replace(CLASSIFIED, classes=(ClassProbability("sport", math.nan),)),
-        replace(CLASSIFIED, classes=(ClassProbability("sport", math.inf),)),
-        replace(CLASSIFIED, classes=(ClassProbability("sport", -0.1),)),
-        replace(CLASSIFIED, classes=(ClassProbability("sport", 1.1),)),
-        replace(CLASSIFIED, lang="\ud800"),
-        replace(CLASSIFIED, labels=("\ud800",)),
-        replace(CLASSIFIED, classes=(ClassProbability("sport", "1"),)),  # type: ignore[arg-type]  # the test
-        replace(CLASSIFIED, source=Source("documents", 0, 2**63)),
-        replace(CLASSIFIED, source=Source("documents", 2**31, 0)),
-        replace(CLASSIFIED, source=Source("documents", 0, -1001)),
-        replace(CLASSIFIED, url=7),  # type: ignore[arg-type]  # the test
+        EMPTY._replace(labels=("sport",)),
+        UNSUPPORTED._replace(classes=CLASSIFIED.classes),
+        CLASSIFIED._replace(model=None),
+        EMPTY._replace(model=None),
+        UNSUPPORTED._replace(model=CLASSIFIED.model),
+        CLASSIFIED._replace(classes=(ClassProbability("sport", math.nan),)),
+        CLASSIFIED._replace(classes=(ClassProbability("sport", math.inf),)),
+        CLASSIFIED._replace(classes=(ClassProbability("sport", -0.1),)),
+        CLASSIFIED._replace(classes=(ClassProbability("sport", 1.1),)),
+        CLASSIFIED._replace(lang="\ud800"),
+        CLASSIFIED._replace(labels=("\ud800",)),
+        CLASSIFIED._replace(classes=(ClassProbability("sport", "1"),)),  # type: ignore[arg-type]  # the test
+        CLASSIFIED._replace(source=Source("documents", 0, 2**63)),
+        CLASSIFIED._replace(source=Source("documents", 2**31, 0)),
+        CLASSIFIED._replace(source=Source("documents", 0, -1001)),
+        CLASSIFIED._replace(url=7),  # type: ignore[arg-type]  # the test
     ],
 )
 def test_values_outside_the_contract_are_not_encoded(broken: Classification) -> None:
@@ -91,7 +90,7 @@ def test_values_outside_the_contract_are_not_encoded(broken: Classification) -> 
 @pytest.mark.parametrize("url", ["", " ", "u" * 8193])
 def test_urls_outside_the_contract_are_not_encoded(url: str) -> None:
     """The url obeys the rules of the document's."""
-    for encode in (replace(CLASSIFIED, url=url).to_json, replace(CLASSIFIED, url=url).to_protobuf):
+    for encode in (CLASSIFIED._replace(url=url).to_json, CLASSIFIED._replace(url=url).to_protobuf):
         with pytest.raises(ClassificationError, match='"url"'):
             encode()
 

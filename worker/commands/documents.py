@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -95,7 +95,7 @@ def document_of(line: Line, reading: Reading) -> Document | BadLine:
     except DocumentError as error:
         return BadLine(line.file, line.number, error.reason, error.detail)
     if reading.lang and not document.lang.strip():
-        return replace(document, lang=reading.lang)
+        return document._replace(lang=reading.lang)
     return document
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.classification import Classification, ClassProbability, Status
+from schemas.classification import Classification, Status
 from worker.commands.output import printable, reader_may_leave
 
 TOMBSTONE = "tombstone"
@@ -78,5 +78,5 @@ def _labels(result: Classification) -> Text:
     return Text(printable(", ".join(result.labels)), style="green")
 
 
-def _classes(classes: Sequence[ClassProbability]) -> str:
+def _classes(classes: Sequence[tuple[str, float]]) -> str:
     return "  ".join(f"{printable(name)} {prob:.2f}" for name, prob in classes[:_TOP])

@@ -116,7 +116,7 @@ class DocumentEncoder:
             return document
         changes = self._changes(document, number)
         try:
-            changed = replace(document, **changes)
+            changed = document._replace(**changes)
             checked_url(changed.url)
         except DecodeError as error:
             return BadLine(line.file, line.number, error.reason, error.detail)

@@ -95,6 +95,6 @@ class PlainScreen:
 
 
 def _cells(result: Classification) -> tuple[str, str, str, str, str]:
-    best = f"{result.classes[0].prob:.2f}" if result.classes else ""
+    best = f"{result.classes[0][1]:.2f}" if result.classes else ""
     labels = ", ".join(result.labels) or str(result.status)
     return result.url, result.lang, labels, best, result.model.version if result.model else ""
