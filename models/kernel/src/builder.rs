@@ -86,8 +86,7 @@ impl Nodes {
             return Ok(()); // no text has it
         }
         match self.keys.insert(text::of_term(term), row) {
-            None => Ok(()),
-            Some(STOP) => Ok(()),
+            None | Some(STOP) => Ok(()),
             Some(_) => Err(Invalid::new("a term occurs twice")),
         }
     }
@@ -118,9 +117,8 @@ impl Nodes {
         sections[4] = codes;
         seeds[1] = place.seed;
 
-        let place = self::place(&pairs, |((left, right), _), seed| {
-            hash::of_pair(u64::from(*left), u64::from(*right), seed)
-        })?;
+        let place =
+            self::place(&pairs, |((left, right), _), seed| hash::of_pair(u64::from(*left), u64::from(*right), seed))?;
         sections[5] = place.pilots();
         sections[6] = place.fill([u64::MAX; 2], |((left, right), node)| {
             [u64::from(*left) | u64::from(*right) << 32, u64::from(*node)]

@@ -3,8 +3,7 @@
 //! They only decide where to look. What is found there is compared with the key itself, so a collision costs time
 //! when an index is built and never changes an answer.
 
-const ODD: [u64; 4] =
-    [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
+const ODD: [u64; 4] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
 
 #[inline(always)]
 fn fold(left: u64, right: u64) -> u64 {

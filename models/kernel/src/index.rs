@@ -62,7 +62,8 @@ impl Index {
         }
         let mut sections = std::array::from_fn(|_| 0..0);
         for (number, section) in sections.iter_mut().enumerate() {
-            *section = read_section(numbers, header[FIRST_SECTION + 2 * number], header[FIRST_SECTION + 2 * number + 1])?;
+            *section =
+                read_section(numbers, header[FIRST_SECTION + 2 * number], header[FIRST_SECTION + 2 * number + 1])?;
         }
         let index = Self {
             terms: usize::try_from(header[3]).unwrap_or(usize::MAX),

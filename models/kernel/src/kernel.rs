@@ -37,7 +37,7 @@ pub struct Kernel {
     slope: Vec<f64>,
     offset: Vec<f64>,
     simd: Simd,
-    idle: Mutex<Vec<Box<Scratch>>>,
+    idle: Mutex<Vec<Scratch>>,
 }
 
 /// What a batch has become; one row per text.
@@ -131,7 +131,7 @@ impl Kernel {
                 Text::Ucs2(units) => self.count(&view, units, &mut scratch),
                 Text::Ucs4(units) => self.count(&view, units, &mut scratch),
             }
-            let Scratch { counts, values, .. } = &mut *scratch;
+            let Scratch { counts, values, .. } = &mut scratch;
             let known = weights.decide(&self.settings, &self.logarithms, counts, values, decisions);
             scores.known.push(u8::from(known));
         }
@@ -140,18 +140,16 @@ impl Kernel {
         scores
     }
 
-    fn take_scratch(&self) -> Box<Scratch> {
+    fn take_scratch(&self) -> Scratch {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| {
-            Box::new(Scratch {
-                counts: Counts::new(self.index.terms),
-                values: Values::default(),
-                codes: Vec::new(),
-                bounds: Vec::new(),
-                tokens: Vec::new(),
-                left: Vec::new(),
-                runs: scan::Characters::default(),
-            })
+        idle.unwrap_or_else(|| Scratch {
+            counts: Counts::new(self.index.terms),
+            values: Values::default(),
+            codes: Vec::new(),
+            bounds: Vec::new(),
+            tokens: Vec::new(),
+            left: Vec::new(),
+            runs: scan::Characters::default(),
         })
     }
 

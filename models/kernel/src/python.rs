@@ -65,6 +65,7 @@ mod _kernel {
 
     /// The lookup index of `terms` (in row order), as the little-endian bytes of 64-bit numbers.
     #[pyfunction]
+    #[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
     fn build_index(py: Python<'_>, settings: KernelSettings, terms: Vec<String>) -> PyResult<Bound<'_, PyBytes>> {
         let settings = Settings::try_from(settings)?;
         let index = py.detach(|| {

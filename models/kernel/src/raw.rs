@@ -154,9 +154,9 @@ pub(crate) fn prefetch<T>(items: &[T], index: usize) {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m128i, __m256i, __m512i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_setzero_si256,
-        _mm512_add_epi32, _mm512_castsi512_si128, _mm512_cvtepu8_epi32, _mm512_extracti32x4_epi32, _mm512_loadu_si512,
-        _mm512_maskz_compress_epi8, _mm512_set1_epi32, _mm512_storeu_si512, _mm512_test_epi8_mask,
+        __m128i, __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_setzero_si256,
+        _mm512_add_epi32, _mm512_castsi512_si128, _mm512_cvtepu8_epi32, _mm512_extracti32x4_epi32, _mm512_loadu_epi8,
+        _mm512_maskz_compress_epi8, _mm512_set1_epi32, _mm512_storeu_epi32, _mm512_test_epi8_mask,
     };
 
     use crate::bounds::{BLOCK, Edges};
@@ -172,13 +172,14 @@ mod x86 {
     }
 
     /// One bit per code: whether it belongs to a word.
+    #[expect(clippy::cast_ptr_alignment, reason = "the load needs no alignment")]
     #[target_feature(enable = "avx2")]
     fn words_avx2(block: &[u8; BLOCK]) -> u64 {
         let half = |start: usize| {
             // SAFETY: 32 bytes from 0 or 32 lie within the 64 of the block; the load needs no alignment.
             let bytes = unsafe { _mm256_loadu_si256(block.as_ptr().add(start).cast::<__m256i>()) };
             let separators = _mm256_cmpeq_epi8(bytes, _mm256_setzero_si256());
-            u64::from(!_mm256_movemask_epi8(separators) as u32)
+            u64::from(!_mm256_movemask_epi8(separators).cast_unsigned())
         };
         half(0) | half(32) << 32
     }
@@ -197,10 +198,10 @@ mod x86 {
         let mut edges = Edges::default();
         let (blocks, rest) = codes.as_chunks::<BLOCK>();
         // SAFETY: the array has the 64 bytes that are loaded.
-        let positions = unsafe { _mm512_loadu_si512(POSITIONS.as_ptr().cast::<__m512i>()) };
+        let positions = unsafe { _mm512_loadu_epi8(POSITIONS.as_ptr().cast()) };
         for block in blocks {
             // SAFETY: the block has the 64 bytes that are loaded.
-            let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast::<__m512i>()) };
+            let bytes = unsafe { _mm512_loadu_epi8(block.as_ptr().cast()) };
             let (changes, base) = edges.next(_mm512_test_epi8_mask(bytes, bytes));
             let packed = _mm512_maskz_compress_epi8(changes, positions);
             let count = changes.count_ones() as usize;
@@ -218,7 +219,7 @@ mod x86 {
                     let wide = _mm512_add_epi32(_mm512_cvtepu8_epi32(quarter), base);
                     // SAFETY: 64 numbers were reserved behind `length`, and this writes 16 of them from `number` * 16 on.
                     unsafe {
-                        _mm512_storeu_si512(bounds.as_mut_ptr().add(length + number * 16).cast::<__m512i>(), wide);
+                        _mm512_storeu_epi32(bounds.as_mut_ptr().add(length + number * 16).cast(), wide);
                     }
                 }
             }

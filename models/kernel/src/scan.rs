@@ -30,7 +30,7 @@ fn key_at(codes: &[u8], start: usize, length: usize) -> [u64; 2] {
 }
 
 /// Words are looked up that many at a time.
-const GROUP: usize = 64;
+const GROUP: usize = 128;
 
 /// Find the nodes of at most `GROUP` words and hand them to `use_node`, in order.
 #[inline(always)]
@@ -50,7 +50,11 @@ fn group_of_words(
         *slot = view.find_short(*key);
     }
     for (at, ((&[start, end], key), slot)) in bounds.iter().zip(keys).zip(slots).enumerate() {
-        let node = if (end - start) as usize <= SHORT { view.short_at(slot, key) } else { long_word(view, settings, &codes[start as usize..end as usize], ascii) };
+        let node = if (end - start) as usize <= SHORT {
+            view.short_at(slot, key)
+        } else {
+            long_word(view, settings, &codes[start as usize..end as usize], ascii)
+        };
         use_node(at, node);
     }
 }
@@ -131,7 +135,7 @@ pub(crate) fn tokens(
                 word.len() > 4 * settings.min_chars || starts(word).nth(settings.min_chars - 1).is_some()
             };
             out[found] = node;
-            found += usize::from(long_enough & (node != STOP));
+            found += usize::from(long_enough) & usize::from(node != STOP);
         });
     }
     nodes.truncate(begin + found);

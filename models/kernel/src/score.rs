@@ -84,7 +84,7 @@ pub(crate) struct Logarithms([f64; LOGARITHMS]);
 
 impl Logarithms {
     pub(crate) fn new() -> Self {
-        Self(std::array::from_fn(|count| (count.max(1) as f64).ln() + 1.0))
+        Self(std::array::from_fn(|count| f64::from(count.max(1) as u32).ln() + 1.0))
     }
 
     #[inline(always)]
@@ -181,7 +181,9 @@ fn accumulate_block<const LANES: usize>(
     let Some(out) = sums[first..].first_chunk_mut::<LANES>() else { return };
     let mut lanes = *out;
     for (at, (&row, &value)) in rows.iter().zip(values).enumerate() {
-        if classes > LINE_FLOATS && let Some(&ahead) = rows.get(at + AHEAD) {
+        if classes > LINE_FLOATS
+            && let Some(&ahead) = rows.get(at + AHEAD)
+        {
             for line in (0..LANES).step_by(LINE_FLOATS) {
                 raw::prefetch(weights, ahead as usize * classes + first + line);
             }
@@ -211,7 +213,10 @@ pub(crate) fn probabilities(decisions: &[f32], slope: &[f64], intercept: &[f64],
 /// Taylor series up to r^11 (|r| is at most 0.35); W. J. Cody, W. Waite: "Software Manual for the Elementary
 /// Functions", 1980, chapter 6.
 #[inline(always)]
-#[expect(clippy::excessive_precision, reason = "the high part is exact in 32 bits, and the low part is what is missing")]
+#[expect(
+    clippy::excessive_precision,
+    reason = "the high part is exact in 32 bits, and the low part is what is missing"
+)]
 fn exp(x: f64) -> f64 {
     const LIMIT: f64 = 700.0;
     const ROUND: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52: adding it leaves the nearest integer in the low bits
@@ -220,9 +225,10 @@ fn exp(x: f64) -> f64 {
     /// 1 / n!
     const SERIES: [f64; 12] = {
         let mut series = [1.0; 12];
-        let mut n = 1;
+        let (mut n, mut divisor) = (1, 1.0);
         while n < series.len() {
-            series[n] = series[n - 1] / n as f64;
+            series[n] = series[n - 1] / divisor;
+            divisor += 1.0;
             n += 1;
         }
         series

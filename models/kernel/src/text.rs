@@ -58,13 +58,13 @@ pub(crate) fn ascii_words<U: Copy + Into<u32>>(units: &[U], fold: bool, codes: &
         all |= number;
         let byte = number as u8;
         let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let is_joint = byte == b'_';
         let is_digit = byte.wrapping_sub(b'0') < 10;
         let lowered = byte | if is_letter { case_bit } else { 0 };
-        *code = if is_letter | is_digit | (byte == b'_') { lowered } else { SEPARATOR };
+        *code = if is_letter | is_digit | is_joint { lowered } else { SEPARATOR };
     }
     all < 0x80
 }
-
 
 const BLOCK: usize = 64;
 
@@ -224,13 +224,7 @@ impl Spaced {
 }
 
 #[inline(always)]
-fn push_any<U: Unit>(
-    characters: &Characters,
-    character: Character,
-    text: &[U],
-    position: usize,
-    codes: &mut Vec<u8>,
-) {
+fn push_any<U: Unit>(characters: &Characters, character: Character, text: &[U], position: usize, codes: &mut Vec<u8>) {
     if character.is_special() {
         for lowered in special(characters, text, position) {
             push(lowered, codes);
