@@ -1,6 +1,6 @@
 # The Rust module of models/kernel/src/python.rs; `models/native.py` is its only caller.
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ class Kernel:
         slope: Sequence[float],
         offset: Sequence[float],
         portable: bool = False,
-    ) -> Kernel: ...
+    ) -> Self: ...
     @property
     def simd(self) -> str: ...
     def score(

@@ -1,6 +1,5 @@
 """A model that is ready to serve: a verified bundle, its scorer, and the rule from scores to labels."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -9,13 +8,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from models.choice import choose_scorer
 from models.content import Fallback
-from models.problems import BundleError, BundleProblem
 from models.reader import Bundle
-from models.reference import ReferenceScorer
 from models.scorer import Scorer
 
-SCORER_VARIABLE: Final = "CLF_SCORER"
 PROBABILITY_DECIMALS: Final = 6
 _DIGEST_CHARS: Final = 16
 
@@ -51,6 +48,7 @@ class Model:
         thresholds: one per class; a class is a label iff its probability is at least that, both
             taken as float32, the precision of the scores.
         fallback: what happens when no class reaches its threshold.
+        reference_because: why the reference scorer serves although nobody asked for it; None when the native one does.
     """
 
     lang: str
@@ -60,6 +58,7 @@ class Model:
     scorer: Scorer
     thresholds: tuple[float, ...]
     fallback: Fallback
+    reference_because: str | None = None
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction per text, in order.
@@ -85,13 +84,13 @@ class Model:
 def load_model(directory: Path) -> Model:
     """Open a bundle, verify it (golden scores included) and make it ready to serve.
 
-    The environment variable CLF_SCORER chooses the scorer: "reference" (default) or "native".
+    `models.choice` says which scorer it gets; the environment variable CLF_SCORER forces one.
 
     Raises:
         BundleError: why it is refused.
     """
     bundle = Bundle.open(directory)
-    scorer = _build_scorer(bundle)
+    scorer, fallback_reason = choose_scorer(bundle)
     bundle.golden.verify(scorer)
     manifest = bundle.manifest
     return Model(
@@ -102,15 +101,5 @@ def load_model(directory: Path) -> Model:
         scorer=scorer,
         thresholds=manifest.thresholds,
         fallback=manifest.fallback,
-    )
-
-
-def _build_scorer(bundle: Bundle) -> Scorer:
-    wanted = os.environ.get(SCORER_VARIABLE) or "reference"
-    if wanted == "reference":
-        return ReferenceScorer(bundle)
-    problem = "is not built yet" if wanted == "native" else "does not exist"
-    raise BundleError(
-        BundleProblem.SCORER_UNAVAILABLE,
-        f"{SCORER_VARIABLE} asks for the scorer {wanted!r}, which {problem}. Unset it or set it to 'reference'.",
+        reference_because=fallback_reason,
     )

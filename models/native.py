@@ -32,7 +32,7 @@ class NativeScorer:
     """Scores with the Rust kernel; see `models.scorer.Scorer`.
 
     Args:
-        source: a model. An opened `Bundle` is used where it lies, mapped; other arrays are copied if they are writeable.
+        source: a model. An opened `Bundle` is used where it lies, mapped; writeable arrays are copied.
         portable: leave out the vector instructions that this processor has, for tests.
 
     Raises:
@@ -101,15 +101,18 @@ def _build_index(settings: KernelSettings, terms: Sequence[str]) -> NDArray[np.u
 
 
 def _settings(source: ScorerSource) -> KernelSettings:
+    if _missing is not None:
+        raise _unavailable(f"it is not installed ({_missing})")
     try:
-        if _missing is not None:
-            raise UnsupportedSettingsError(f"this installation has none ({_missing})")
         return kernel_settings(source.vectorizer)
     except UnsupportedSettingsError as error:
-        raise BundleError(
-            BundleProblem.SCORER_UNAVAILABLE,
-            f"The native scorer cannot be used: {error}. The reference scorer can.",
-        ) from error
+        raise _unavailable(str(error)) from error
+
+
+def _unavailable(reason: str) -> BundleError:
+    return BundleError(
+        BundleProblem.SCORER_UNAVAILABLE, f"The native scorer cannot be used: {reason}. The reference scorer can."
+    )
 
 
 def _frozen(array: NDArray[np.generic] | None) -> NDArray[np.generic]:

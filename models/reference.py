@@ -1,10 +1,10 @@
 """The reference scorer: scikit-learn's text analysis over one weight matrix. It is the specification."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from scipy.special import expit
 
 from models.analysis import build_analyzer
@@ -36,15 +36,16 @@ class ReferenceScorer:
         self._calibration = source.calibration
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Score `texts` in one sparse product; keeps no state, so threads may share the object."""
+        """Score `texts`; keeps no state, so threads may share the object."""
         if isinstance(texts, str):
             raise TypeError("score() takes a sequence of texts, not one text: wrap it in a list.")
         counts, columns, row_starts = self._count(texts)
         values = self._weigh(counts, columns, row_starts)
-        shape = (len(texts), len(self._column))
-        matrix = csr_array((values.astype(np.float32), columns, row_starts), shape=shape)
-        decisions: NDArray[np.float32] = np.ascontiguousarray(matrix @ self._weights)
-        decisions += self._intercept
+        decisions = np.tile(self._intercept, (len(texts), 1))
+        for row, (start, end) in enumerate(pairwise(row_starts.tolist())):
+            # In double precision and in row order: single precision is off by 2e-5 in documents of 4,000 terms.
+            products = values[start:end, np.newaxis] * self._weights[columns[start:end]]
+            decisions[row] = products.sum(axis=0) + self._intercept
         return Scores(decisions, calibrate(decisions, self._calibration), np.diff(row_starts) > 0)
 
     def _count(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from models.files import blake3_of, map_file, sha256_of
 from models.golden import GOLDEN_NAME, Golden
 from models.kernel_settings import reference_only
 from models.manifest import INDEX_NAME, MANIFEST_NAME, PIPELINE_NAME, Manifest, encode_manifest
+from models.native import NativeScorer, build_index
 from models.problems import BundleError, BundleProblem
 from models.reader import (
     CHARACTERS_NAME,
@@ -34,9 +35,6 @@ from models.reader import (
 )
 from models.reference import ReferenceScorer
 from models.terms import encode_terms
-
-# What an import of the compiled part says is missing, by the two ways to import it.
-_KERNEL_NAMES: Final = ("models", "models._kernel")
 
 
 def write_bundle(directory: Path, version: str, content: BundleContent, *, pipeline: object | None = None) -> Manifest:
@@ -107,22 +105,8 @@ def _write_files(directory: Path, content: BundleContent, pipeline: object | Non
 
         joblib.dump(pipeline, directory / PIPELINE_NAME, compress=3)
     (directory / GOLDEN_NAME).write_bytes(_record_golden(content))
-    if (index := _build_index(content)) is not None:
+    if (index := build_index(content)) is not None:
         _save(directory / INDEX_NAME, index, "<u8")
-
-
-def _build_index(content: BundleContent) -> NDArray[np.uint64] | None:
-    """The native scorer's lookup index; None without that scorer, and for settings that it cannot follow."""
-    if content.characters is None:
-        return None
-    try:
-        from models.native import build_index  # noqa: PLC0415 - the compiled part is optional
-
-        return build_index(content)
-    except ImportError as error:
-        if error.name not in _KERNEL_NAMES:
-            raise
-        return None
 
 
 def _record_golden(content: BundleContent) -> bytes:
@@ -181,8 +165,11 @@ def _library_versions() -> dict[str, str]:
 
 
 def _verify(directory: Path) -> None:
+    """Refuse a bundle whose scorers do not agree on its golden documents."""
     bundle = Bundle.open(directory)
     bundle.golden.verify(ReferenceScorer(bundle))
+    if bundle.index is not None:
+        bundle.golden.verify(NativeScorer(bundle))
 
 
 def _publish(temporary: Path, directory: Path) -> None:

@@ -26,5 +26,17 @@ def load_models(store: Store) -> Mapping[str, Model]:
         )
     for model in models.values():
         model.predict([_WARM_UP])
-    log.info("models_loaded", models={model.lang: model.version for model in models.values()})
+        if model.reference_because is not None:
+            log.warning(
+                "reference_scorer",
+                lang=model.lang,
+                version=model.version,
+                reason=model.reference_because,
+                advice="Results are the same, but it is many times slower.",
+            )
+    log.info(
+        "models_loaded",
+        models={model.lang: model.version for model in models.values()},
+        scorers={model.lang: model.scorer.name for model in models.values()},
+    )
     return models

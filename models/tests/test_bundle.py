@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle, BundleContent, BundleError, BundleProblem, Fallback, read_manifest
+from models.choice import SCORER_VARIABLE
 from models.golden import GOLDEN_NAME
 from models.manifest import MANIFEST_NAME
 from models.model import load_model
@@ -37,6 +38,12 @@ def _refusal(directory: Path) -> BundleError:
     assert caught.value.detail.endswith(".")
     assert str(caught.value) == caught.value.detail
     return caught.value
+
+
+@pytest.fixture
+def reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference scorer serves: the native one reads its index and leaves the term table alone."""
+    monkeypatch.setenv(SCORER_VARIABLE, "reference")
 
 
 def test_gives_back_what_was_written(bundle: Path, content: BundleContent) -> None:
@@ -388,6 +395,7 @@ def test_array_is_not_finite(tamper: "Tamper", name: str, value: float) -> None:
     assert _refusal(tamper.directory).reason is BundleProblem.NOT_FINITE
 
 
+@pytest.mark.usefixtures("reference")
 def test_terms_are_not_utf8(tamper: "Tamper") -> None:
     """A term table that is not UTF-8 is refused."""
     data = (tamper.directory / TERMS_NAME).read_bytes()
@@ -433,6 +441,7 @@ def test_offsets_do_not_rise(tamper: "Tamper", how: str) -> None:
     assert _refusal(tamper.directory).reason is BundleProblem.TERMS_INVALID
 
 
+@pytest.mark.usefixtures("reference")
 def test_offset_cuts_a_character(tamper: "Tamper", content: BundleContent) -> None:
     """An offset in the middle of a character of several bytes is refused."""
     offsets = np.load(tamper.directory / OFFSETS_NAME)
@@ -442,6 +451,7 @@ def test_offset_cuts_a_character(tamper: "Tamper", content: BundleContent) -> No
     assert _refusal(tamper.directory).reason is BundleProblem.TERMS_INVALID
 
 
+@pytest.mark.usefixtures("reference")
 def test_term_occurs_twice(tamper: "Tamper") -> None:
     """Two equal terms are refused: only one of them could ever be found."""
     data = (tamper.directory / TERMS_NAME).read_bytes()

@@ -1,16 +1,19 @@
 """From scores to labels, and what loading a model promises."""
 
 import ast
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import models
-from models.bundle import BundleContent, BundleError, BundleProblem, Fallback, write_bundle
+from models.bundle import BundleContent, BundleError, BundleProblem, Fallback, VectorizerConfig, write_bundle
 from models.model import Model, load_model
+from models.native import NativeScorer, build_index, why_unavailable
+from models.reference import ReferenceScorer
 from models.scorer import Scores
 
 
@@ -115,22 +118,84 @@ def test_loaded_model(bundle: Path, content: BundleContent) -> None:
     ]
 
 
-def test_reference_scorer_by_default(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset, empty or "reference" gives the reference scorer."""
-    monkeypatch.delenv("CLF_SCORER", raising=False)
-    assert load_model(bundle).scorer.name == "reference"
-    for value in ("", "reference"):
-        monkeypatch.setenv("CLF_SCORER", value)
-        assert load_model(bundle).scorer.name == "reference"
+needs_kernel = pytest.mark.skipif(why_unavailable() is not None, reason=f"no native scorer: {why_unavailable()}")
 
 
-@pytest.mark.parametrize(("value", "reason"), [("native", "not built yet"), ("fast", "does not exist")])
-def test_scorer_that_is_not_there(bundle: Path, monkeypatch: pytest.MonkeyPatch, value: str, reason: str) -> None:
+@needs_kernel
+@pytest.mark.parametrize("value", [None, "", "native"])
+def test_native_scorer_by_default(bundle: Path, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    """The native scorer serves where it is installed, asked for or not; its instructions prove that it is compiled."""
+    _set(monkeypatch, value)
+    model = load_model(bundle)
+    assert isinstance(model.scorer, NativeScorer)
+    assert model.scorer.name == "native"
+    assert model.scorer.instructions in {"avx512", "avx2", "portable"}
+    assert model.reference_because is None
+
+
+def test_reference_scorer_when_asked_for(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLF_SCORER=reference gives the reference scorer, and that needs no excuse."""
+    _set(monkeypatch, "reference")
+    model = load_model(bundle)
+    assert isinstance(model.scorer, ReferenceScorer)
+    assert model.reference_because is None
+
+
+def test_reference_scorer_for_settings_the_native_one_cannot_follow(
+    tmp_path: Path, train: Callable[[VectorizerConfig], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model says why the reference scorer serves it, and forcing the native one is refused with the setting."""
+    write_bundle(tmp_path / "v1", "v1", train(VectorizerConfig(strip_accents="ascii")).content)
+    _set(monkeypatch, None)
+    model = load_model(tmp_path / "v1")
+    assert model.scorer.name == "reference"
+    assert model.reference_because is not None
+    assert "strip_accents" in model.reference_because
+    _set(monkeypatch, "native")
+    with pytest.raises(BundleError, match="native scorer cannot be used") as caught:
+        load_model(tmp_path / "v1")
+    assert caught.value.reason is BundleProblem.SCORER_UNAVAILABLE
+
+
+def test_reference_scorer_without_kernel(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without the compiled part serves with the reference scorer and says why."""
+    monkeypatch.setattr("models.native._missing", "no module")
+    _set(monkeypatch, None)
+    model = load_model(bundle)
+    assert model.scorer.name == "reference"
+    assert model.reference_because is not None
+    assert "not installed" in model.reference_because
+    _set(monkeypatch, "native")
+    with pytest.raises(BundleError, match="not installed"):
+        load_model(bundle)
+
+
+def test_scorer_that_does_not_exist(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another scorer than the one that was asked for is never taken silently."""
-    monkeypatch.setenv("CLF_SCORER", value)
-    with pytest.raises(BundleError, match=reason) as caught:
+    _set(monkeypatch, "fast")
+    with pytest.raises(BundleError, match="no such") as caught:
         load_model(bundle)
     assert caught.value.reason is BundleProblem.SCORER_UNAVAILABLE
+
+
+@needs_kernel
+def test_scorers_that_disagree_write_no_bundle(
+    tmp_path: Path, content: BundleContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle whose native scores are not those of the reference scorer is not written, and nothing is left."""
+    wrong = build_index(replace(content, terms=tuple(reversed(content.terms))))
+    monkeypatch.setattr("models.writer.build_index", lambda _: wrong)
+    with pytest.raises(BundleError, match="scorer 'native'") as caught:
+        write_bundle(tmp_path / "v1", "v1", content)
+    assert caught.value.reason is BundleProblem.GOLDEN_MISMATCH
+    assert list(tmp_path.iterdir()) == []
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, scorer: str | None) -> None:
+    if scorer is None:
+        monkeypatch.delenv("CLF_SCORER", raising=False)
+    else:
+        monkeypatch.setenv("CLF_SCORER", scorer)
 
 
 class Bomb:

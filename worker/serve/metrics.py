@@ -65,8 +65,9 @@ class Metrics:
         self._define_counters(partial(Counter, registry=registry))
         self._define_gauges(partial(Gauge, registry=registry))
         self._define_histograms(registry)
-        build = Info("clf_build", "The program.", registry=registry)
-        build.info({"version": version, "python": platform.python_version()})
+        self._version = version
+        self._build = Info("clf_build", "The program, and which scorers serve its models.", registry=registry)
+        self._tell_build(())
         ProcessCollector(registry=registry)  # its CPU seconds, resident memory and open descriptors
 
     def _define_counters(self, counter: Callable[..., Counter]) -> None:
@@ -114,8 +115,16 @@ class Metrics:
     def serving(self, models: Iterable[Model]) -> None:
         """These models are served from now on."""
         self.models.clear()
+        scorers = set()
         for model in models:
             self.models.labels(model.lang, model.version, model.digest).set(1)
+            scorers.add(model.scorer.name)
+        self._tell_build(sorted(scorers))
+
+    def _tell_build(self, scorers: Sequence[str]) -> None:
+        """`scorer` is "native", "reference", "native+reference" or, without models, "none"."""
+        scorer = "+".join(scorers) or "none"
+        self._build.info({"version": self._version, "python": platform.python_version(), "scorer": scorer})
 
     def lags(self, lags: Mapping[TopicPartition, int]) -> None:
         """The present lag of every assigned partition; those of others vanish."""

@@ -3,6 +3,7 @@
 import platform
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -22,7 +23,7 @@ from worker.stream.records import Outcome, Part
 from worker.tests.fakes import P0, P1, ManualClock, records, settle
 
 TOPICS = Topics()
-NO_SCORER = cast("Scorer", object())  # never asked
+NO_SCORER = cast("Scorer", SimpleNamespace(name="native"))  # never asked to score
 # Of the design; those of gRPC come with it.
 DESIGNED = {
     "clf_records_total": {"topic", "outcome"},
@@ -36,7 +37,7 @@ DESIGNED = {
     "clf_assigned_partitions": {"topic"},
     "clf_model_info": {"lang", "version", "digest"},
     "clf_predictions_total": {"lang", "name"},
-    "clf_build_info": {"version", "python"},
+    "clf_build_info": {"version", "python", "scorer"},
 }
 OWN = {"clf_transactions_aborted_total": set[str]()}
 
@@ -134,7 +135,7 @@ def test_what_was_committed_is_counted(metrics: Metrics) -> None:
     assert sample(metrics, "clf_end_to_end_latency_seconds_count") == 2.0
     assert sample(metrics, "clf_end_to_end_latency_seconds_sum") == 2000.0
     assert sample(metrics, "clf_model_info", lang="en", version="v1", digest="abc") == 1.0
-    assert sample(metrics, "clf_build_info", version="1.2.3", python=platform.python_version()) == 1.0
+    assert sample(metrics, "clf_build_info", version="1.2.3", python=platform.python_version(), scorer="native") == 1.0
 
 
 def test_odd_timestamps_do_not_spoil_the_latency(metrics: Metrics) -> None:
