@@ -67,28 +67,31 @@ impl Characters {
         if lowercase {
             characters.specials = raw.read_specials()?;
         }
-        let mut last: Option<(Vec<u32>, u16)> = None;
+        // Most pages lower nothing: they are taken over as they are, once, however many code points share them.
+        let mut plain = vec![None; raw.entries.len() / 256];
         for page in 0..PAGES as u32 {
+            let number = raw.pages[page as usize] as usize;
+            if let Some(known) = plain[number]
+                && page != CAPITAL_SIGMA >> 8
+            {
+                characters.pages.push(known);
+                continue;
+            }
             let entries = (page * 256..(page + 1) * 256).map(|code| raw.answer(code, lowercase));
             let entries: Vec<u32> = entries.collect::<Result<_, _>>()?;
-            characters.push_page(entries, &mut last);
+            let known = (characters.entries.len() / 256) as u16;
+            if entries.iter().all(|entry| entry & (DELTA | SPECIAL) == 0) {
+                plain[number] = Some(known);
+            }
+            characters.pages.push(known);
+            characters.entries.extend_from_slice(&entries);
         }
         characters.check_ascii(lowercase)?;
-        Ok(characters)
-    }
-
-    /// Pages are kept as differences to the code point while they are compared, so that equal neighbours are one.
-    fn push_page(&mut self, entries: Vec<u32>, last: &mut Option<(Vec<u32>, u16)>) {
-        if let Some((earlier, number)) = last
-            && *earlier == entries
-        {
-            self.pages.push(*number);
-            return;
+        // Or else the search for a sigma's neighbours would go on past other sigmas, and take a square of the time.
+        if lowercase && characters.of(CAPITAL_SIGMA).0 & (CASED | IGNORABLE) != CASED {
+            return Err(Invalid::new("the character table is wrong about sigma"));
         }
-        let number = (self.entries.len() / 256) as u16;
-        self.pages.push(number);
-        self.entries.extend_from_slice(&entries);
-        *last = Some((entries, number));
+        Ok(characters)
     }
 
     /// What is known about the character `code`.
@@ -110,7 +113,8 @@ impl Characters {
             let is_final = self.meets_cased(before) && !self.meets_cased(after);
             return vec![if is_final { FINAL_SIGMA } else { SMALL_SIGMA }];
         }
-        self.specials.iter().find(|(special, _)| *special == code).map_or_else(Vec::new, |(_, lowered)| lowered.clone())
+        let found = self.specials.binary_search_by_key(&code, |(special, _)| *special);
+        found.map_or_else(|_| Vec::new(), |at| self.specials[at].1.clone())
     }
 
     /// Python's `handle_capital_sigma`: whether the first character that case does not ignore is cased.
@@ -173,15 +177,18 @@ impl<'a> Raw<'a> {
         Ok(entry & !WORD | self.entry(lowered) & WORD | special)
     }
 
+    /// In the order of their code points, so that they can be searched.
     fn read_specials(&self) -> Result<Vec<(u32, Vec<u32>)>, Invalid> {
-        self.specials
+        let damaged = || Invalid::new("the character table is damaged");
+        let specials: Vec<(u32, Vec<u32>)> = self
+            .specials
             .chunks_exact(SPECIAL_NUMBERS)
             .map(|record| {
                 let lowered = record.get(2..2 + record[1] as usize);
                 let lowered = lowered.filter(|lowered| lowered.iter().all(|&code| code < CODE_POINTS));
-                let lowered = lowered.ok_or_else(|| Invalid::new("the character table is damaged"))?;
-                Ok((record[0], lowered.to_vec()))
+                Ok((record[0], lowered.ok_or_else(damaged)?.to_vec()))
             })
-            .collect()
+            .collect::<Result<_, _>>()?;
+        if specials.is_sorted_by(|(left, _), (right, _)| left < right) { Ok(specials) } else { Err(damaged()) }
     }
 }
