@@ -86,9 +86,11 @@ impl Index {
             && !view.long.pilots.is_empty()
             && !view.pairs.slots.is_empty()
             && !view.pairs.pilots.is_empty();
-        // Slot numbers are computed in 32 bits.
-        let small = self.sections.iter().all(|section| section.len() < u32::MAX as usize);
-        if whole_slots && none_empty && small && self.terms < MAX_NODES {
+        // Slot and bucket numbers are computed in 32 bits; four pilots are in one number.
+        let small = self.sections.iter().all(|section| section.len() < u32::MAX as usize / 4);
+        // Unfinished words are kept up to that length.
+        let possible = self.longest <= SHORT.max(view.long_codes.len());
+        if whole_slots && none_empty && small && possible && self.terms < MAX_NODES {
             Ok(())
         } else {
             Err(Invalid::new("the index is damaged"))

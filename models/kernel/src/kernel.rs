@@ -12,6 +12,8 @@ use crate::{Invalid, scan};
 
 /// A text is read in pieces of that many characters, so that its length does not decide how much memory it takes.
 const PIECE: usize = 1 << 15;
+/// No setting needs larger numbers, and sums and products of smaller ones do not overflow.
+const MOST: usize = 1 << 12;
 /// Codes of an unfinished word that are kept when a piece ends within it: more than any term has.
 const KEPT: usize = 64;
 
@@ -37,6 +39,7 @@ pub struct Kernel {
     slope: Vec<f64>,
     offset: Vec<f64>,
     simd: Simd,
+    piece: usize,
     idle: Mutex<Vec<Scratch>>,
 }
 
@@ -81,6 +84,9 @@ impl Kernel {
         if settings.min_n == 0 || settings.min_n > settings.max_n || settings.min_chars == 0 {
             return Err(Invalid::new("the n-gram range is empty"));
         }
+        if settings.max_n.max(settings.min_chars).max(settings.max_chars) > MOST {
+            return Err(Invalid::new("the settings are beyond all measure"));
+        }
         let index = Index::parse(arrays.index, &settings)?;
         let classes = arrays.intercept.len();
         let fits = classes > 0
@@ -93,7 +99,14 @@ impl Kernel {
         }
         let characters = Characters::parse(characters, settings.lowercase)?;
         let logarithms = Logarithms::new();
-        Ok(Self { settings, characters, index, logarithms, slope, offset, simd, idle: Mutex::default() })
+        Ok(Self { settings, characters, index, logarithms, slope, offset, simd, piece: PIECE, idle: Mutex::default() })
+    }
+
+    /// The same kernel with other instructions, that reads texts in pieces of so many characters; for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn varied(self, simd: Simd, piece: usize) -> Self {
+        Self { simd, piece: piece.max(1), ..self }
     }
 
     /// How many classes there are.
@@ -167,8 +180,8 @@ impl Kernel {
         let Scratch { counts, codes, bounds, tokens, left, .. } = scratch;
         // An unfinished word that was left by the piece before may have other characters.
         let mut ascii_rest = true;
-        for start in (0..text.len()).step_by(PIECE) {
-            let end = text.len().min(start + PIECE);
+        for start in (0..text.len()).step_by(self.piece) {
+            let end = text.len().min(start + self.piece);
             let ascii = text::words(self.simd, &self.characters, self.settings.lowercase, text, start, end, codes);
             let ascii = ascii & ascii_rest;
             let complete = if end == text.len() {
@@ -199,7 +212,7 @@ impl Kernel {
 
     /// Leave nothing but the unfinished word in `codes`, and of that no more than is needed to see that it is too long.
     fn keep(&self, codes: &mut Vec<u8>, complete: usize, rest: usize) {
-        let enough = KEPT.max(self.index.longest).max(4 * self.settings.max_chars).saturating_add(KEPT);
+        let enough = KEPT.max(self.index.longest).max(4 * self.settings.max_chars.max(self.settings.min_chars)) + KEPT;
         codes.truncate(complete + rest.min(enough));
         codes.drain(..complete);
     }
@@ -207,8 +220,8 @@ impl Kernel {
     fn count_characters<U: Unit>(&self, view: &View<'_>, text: &[U], pad: bool, scratch: &mut Scratch) {
         let Scratch { counts, codes, runs, .. } = scratch;
         let mut spaced = Spaced::new(pad);
-        for start in (0..text.len()).step_by(PIECE) {
-            let end = text.len().min(start + PIECE);
+        for start in (0..text.len()).step_by(self.piece) {
+            let end = text.len().min(start + self.piece);
             spaced.push_text(&self.characters, text, start, end, codes);
             let at_end = end == text.len();
             if at_end {
