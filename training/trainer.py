@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from models.bundle import BundleContent, Fallback
@@ -104,7 +105,10 @@ def binarise(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> Targets
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
+    """`by_frequency` are the columns of the vocabulary, the most frequent term first."""
+
     vocabulary: Vocabulary
+    by_frequency: NDArray[np.intp]
     terms: tuple[str, ...]
     linear: Linear
 
@@ -158,7 +162,8 @@ class _Work:
             matrix = weigh(counts, rows, vocabulary, parameters.features)
             linear = fit_linear(matrix, self.targets, parameters.machine, self.settings.seed)
         terms = tuple(counts.terms[column] for column in vocabulary.columns)
-        return _Fitted(vocabulary, terms, linear)
+        frequencies = np.bincount(counts.matrix.indices, minlength=len(counts.terms))[vocabulary.columns]
+        return _Fitted(vocabulary, np.argsort(-frequencies, kind="stable"), terms, linear)
 
     def remarks(self, decided: Decided, fitted: _Fitted) -> Iterator[str]:
         """What a person should know."""
@@ -193,13 +198,15 @@ def _folds_in(deals: Sequence[Folds]) -> int:
 
 def _content(language: str, work: _Work, parameters: Parameters, decided: Decided, fitted: _Fitted) -> BundleContent:
     corpus, settings = work.corpus, work.settings
+    # Frequent terms side by side: a scorer then finds most of what it needs in few cache lines.
+    order = fitted.by_frequency
     return BundleContent(
         lang=language,
         classes=corpus.classes,
         vectorizer=parameters.features.vectorizer,
-        terms=fitted.terms,
-        idf=fitted.vocabulary.weights.astype(np.float32),
-        weights=np.ascontiguousarray(fitted.linear.weights, dtype=np.float32),
+        terms=tuple(fitted.terms[row] for row in order),
+        idf=fitted.vocabulary.weights[order].astype(np.float32),
+        weights=np.ascontiguousarray(fitted.linear.weights[order], dtype=np.float32),
         intercept=fitted.linear.intercept.astype(np.float32),
         calibration=decided.calibrated.calibration,
         thresholds=tuple(float(threshold) for threshold in decided.chosen.thresholds),
