@@ -1,14 +1,16 @@
 """Small trained models, bundles on disk, and the scorers that the contract suite runs on."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import DTypeLike
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
@@ -17,14 +19,20 @@ from sklearn.svm import LinearSVC
 from models.bundle import BundleContent, Calibration, Fallback, VectorizerConfig, write_bundle
 from models.content import ScorerSource
 from models.files import blake3_of, map_file, sha256_of
+from models.kernel_settings import reference_only
 from models.manifest import MANIFEST_NAME, digest_of
+from models.native import NativeScorer, why_unavailable
 from models.reference import ReferenceScorer
 from models.scorer import Scorer
 
 ScorerFactory = Callable[[ScorerSource], Scorer]
 
 # Every implementation of `Scorer`, by the name it gives itself. One line here runs the whole suite on one more.
-SCORERS: dict[str, ScorerFactory] = {"reference": ReferenceScorer}
+SCORERS: dict[str, ScorerFactory] = {
+    "reference": ReferenceScorer,
+    "native": NativeScorer,
+    "native, portable": partial(NativeScorer, portable=True),
+}
 
 CLASSES = ("culture", "health", "sport")
 SENTENCES = {
@@ -59,11 +67,12 @@ class Trained:
     content: BundleContent
 
 
-Train = Callable[[VectorizerConfig], Trained]
+Train = Callable[..., Trained]
+Refusal = Callable[[VectorizerConfig], str | None]
 
 
 @cache
-def _train(config: VectorizerConfig) -> Trained:
+def _train(config: VectorizerConfig, dtype: DTypeLike = np.float64) -> Trained:
     vectorizer = TfidfVectorizer(
         analyzer=config.analyzer,
         ngram_range=config.ngram_range,
@@ -75,6 +84,7 @@ def _train(config: VectorizerConfig) -> Trained:
         binary=config.binary,
         norm=config.norm,
         use_idf=config.use_idf,
+        dtype=dtype,
     )
     targets = np.array([[label == name for name in CLASSES] for label in LABELS], dtype=np.int64)
     pipeline = Pipeline(
@@ -103,7 +113,7 @@ def _train(config: VectorizerConfig) -> Trained:
 
 @pytest.fixture(scope="session")
 def train() -> Train:
-    """Train a model with the given vectorizer settings; repeated settings give the same object."""
+    """Train a model with the given vectorizer settings and precision; repeated ones give the same object."""
     return _train
 
 
@@ -113,10 +123,36 @@ def content() -> BundleContent:
     return _train(VectorizerConfig(ngram_range=(1, 2))).content
 
 
+@pytest.fixture(scope="session")
+def native() -> type[NativeScorer]:
+    """The native scorer; where it is not built, tests of it are skipped, or fail if CLF_BUILD_KERNEL=1 asks for it."""
+    missing = why_unavailable()
+    if missing is not None and os.environ.get("CLF_BUILD_KERNEL") == "1":
+        pytest.fail(f"CLF_BUILD_KERNEL=1 asks for the native scorer, but it is not built: {missing}")
+    if missing is not None:
+        pytest.skip(f"the native scorer is not built: {missing}")
+    return NativeScorer
+
+
 @pytest.fixture(scope="session", params=sorted(SCORERS))
-def build(request: pytest.FixtureRequest) -> ScorerFactory:
+def implementation(request: pytest.FixtureRequest) -> str:
+    """The name of each implementation in turn."""
+    name = str(request.param)
+    if name != "reference":
+        request.getfixturevalue("native")
+    return name
+
+
+@pytest.fixture(scope="session")
+def build(implementation: str) -> ScorerFactory:
     """The way to make a scorer; the tests that use it run once per implementation."""
-    return SCORERS[str(request.param)]
+    return SCORERS[implementation]
+
+
+@pytest.fixture(scope="session")
+def why_refused(implementation: str) -> Refusal:
+    """Why the implementation that is tested cannot follow some settings; None when it can."""
+    return reference_only if implementation != "reference" else lambda _config: None
 
 
 @pytest.fixture

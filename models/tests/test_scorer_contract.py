@@ -1,5 +1,6 @@
 """What every scorer must do. Runs once per implementation in `conftest.SCORERS`."""
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bundle import Bundle, BundleContent, Calibration, VectorizerConfig
+from models.bundle import Bundle, BundleContent, BundleError, BundleProblem, Calibration, VectorizerConfig
+from models.kernel_settings import reference_only
 from models.scorer import Scorer, Scores
 
 Build = Callable[[Any], Scorer]
 
 TOLERANCE = 1e-5
 STOP_WORDS = ("the", "and", "of", "a", "to", "in")
+PREFIXES = r"(?u)\b(\w{2,6})\w*\b"
 VARIANTS = {
     "unigrams": VectorizerConfig(),
     "bigrams": VectorizerConfig(ngram_range=(1, 2)),
@@ -37,8 +40,28 @@ VARIANTS = {
     "accents by unicode": VectorizerConfig(strip_accents="unicode"),
     "case kept": VectorizerConfig(lowercase=False),
     "one-letter words": VectorizerConfig(token_pattern=r"(?u)\b\w+\b"),  # noqa: S106 - an expression for words
+    "runs of word characters": VectorizerConfig(token_pattern=r"\w+"),  # noqa: S106 - as above
+    "prefixes": VectorizerConfig(token_pattern=PREFIXES),
+    "prefixes in pairs": VectorizerConfig(token_pattern=PREFIXES, ngram_range=(1, 2)),
+    "prefixes and stop words": VectorizerConfig(token_pattern=PREFIXES, ngram_range=(1, 2), stop_words=STOP_WORDS),
+    "two and three words": VectorizerConfig(ngram_range=(2, 3)),
+    "up to four words": VectorizerConfig(ngram_range=(1, 4)),
+    "sublinear and binary": VectorizerConfig(ngram_range=(1, 2), sublinear_tf=True, binary=True),
+    "l1 without idf": VectorizerConfig(norm="l1", use_idf=False),
+    "one to three characters": VectorizerConfig(analyzer="char", ngram_range=(1, 3)),
+    "characters, case kept": VectorizerConfig(analyzer="char", ngram_range=(1, 3), lowercase=False),
+    "char_wb, one length": VectorizerConfig(analyzer="char_wb", ngram_range=(3, 3)),
+    "char_wb, longer than short words": VectorizerConfig(analyzer="char_wb", ngram_range=(5, 6)),
+    "char_wb, case kept": VectorizerConfig(analyzer="char_wb", ngram_range=(2, 4), lowercase=False),
     "captured group": VectorizerConfig(token_pattern=r"(?u)\b(\w\w+)(?:'s)?\b"),  # noqa: S106 - as above
 }
+UNSEEN = (
+    "A TEAM of painters: café, museum museum MUSEUM!",
+    "",
+    "a b c",
+    "The  team\u2028won THE\tfinal\n\nmatch; doctors' patients_waited for 2 hours, xyzzy museum audience",
+    "\N{GREEK CAPITAL LETTER SIGMA}\N{LATIN CAPITAL LETTER I WITH DOT ABOVE} the \x00museum\ud800team",
+)
 # Words of the small corpus among anything else that Unicode has.
 TEXT = st.lists(
     st.sampled_from(["museum", "The", "team", "clinic", "café", "won the", "doctors", "'s", "\n"])
@@ -103,12 +126,37 @@ def test_text_without_a_known_term(scorer: Scorer, content: BundleContent, text:
     assert scores.decisions[0].tolist() == content.intercept.tolist()
 
 
-def test_like_scikit_learn(build: Build, train: Callable[..., Any], config: VectorizerConfig) -> None:
-    """Decisions are those of scikit-learn's own fitted pipeline, for each vectorizer setting."""
+def test_like_scikit_learn(
+    build: Build, why_refused: Callable[..., Any], train: Callable[..., Any], config: VectorizerConfig
+) -> None:
+    """Decisions are those of scikit-learn's own fitted pipeline; a setting that a scorer cannot follow, it names."""
     trained = train(config)
-    texts = [*trained.content.golden_texts, "A TEAM of painters: café, museum museum MUSEUM!", "", "a b c"]
+    reason = why_refused(config)
+    if reason is not None:
+        with pytest.raises(BundleError, match=re.escape(reason)) as caught:
+            build(trained.content)
+        assert caught.value.reason is BundleProblem.SCORER_UNAVAILABLE
+        return
+    texts = [*trained.content.golden_texts, *UNSEEN]
+    scores = build(trained.content).score(texts)
+    assert np.abs(scores.decisions - trained.pipeline.decision_function(texts)).max() < TOLERANCE
+    assert scores.known.tolist() == (trained.pipeline["tfidf"].transform(texts).getnnz(axis=1) > 0).tolist()
+
+
+@pytest.mark.parametrize("variant", ["bigrams", "char_wb", "l1", "no norm", "prefixes", "sublinear"])
+def test_like_scikit_learn_in_single_precision(build: Build, train: Callable[..., Any], variant: str) -> None:
+    """A pipeline that was trained in float32 is followed as closely."""
+    trained = train(VARIANTS[variant], np.float32)
+    texts = [*trained.content.golden_texts, *UNSEEN]
     expected = trained.pipeline.decision_function(texts)
+    assert trained.pipeline["tfidf"].transform(texts).dtype == np.float32
     assert np.abs(build(trained.content).score(texts).decisions - expected).max() < TOLERANCE
+
+
+def test_refused_are_few() -> None:
+    """The settings that only the reference scorer follows are these, so none of the others is refused unnoticed."""
+    refused = {name for name, config in VARIANTS.items() if reference_only(config)}
+    assert refused == {"accents to ascii", "accents by unicode", "captured group"}
 
 
 @given(texts=st.lists(TEXT, min_size=1, max_size=5))
