@@ -116,7 +116,7 @@ for_each_level! {
 }
 for_each_level! {
     /// See `score::accumulate`.
-    accumulate_rows(weights: &[f32], rows: &[u32], values: &[f64], sums: &mut [f64]) =
+    accumulate_rows(weights: &[f32], rows: &[u32], values: &[f32], sums: &mut [f64]) =
         accumulate(weights, rows, values, sums)
 }
 for_each_level! {

@@ -8,6 +8,8 @@ const LOGARITHMS: usize = 64;
 /// How many rows ahead the weights are asked for.
 const AHEAD: usize = 16;
 const LINE_FLOATS: usize = 16;
+/// How many rows are summed in single precision.
+const GROUP: usize = 16;
 
 /// How often each term occurs in one document.
 pub(crate) struct Counts {
@@ -72,10 +74,11 @@ pub(crate) struct Weights<'a> {
     pub(crate) intercept: &'a [f32],
 }
 
-/// Room for the weights of one document's terms, and for the sums of its classes.
+/// Room for the weights of one document's terms, before and after the norm, and for the sums of its classes.
 #[derive(Default)]
 pub(crate) struct Values {
-    values: Vec<f64>,
+    exact: Vec<f64>,
+    values: Vec<f32>,
     sums: Vec<f64>,
 }
 
@@ -104,21 +107,23 @@ impl Weights<'_> {
         decisions: &mut [f32],
     ) -> bool {
         let rows = &counts.rows[..counts.found];
-        room.values.clear();
+        room.exact.clear();
         if settings.binary {
             // scikit-learn sets counts to 1 first, and 1 + ln(1) is 1.
-            self.weigh(rows, |_| 1.0, &mut room.values);
+            self.weigh(rows, |_| 1.0, &mut room.exact);
         } else if settings.sublinear_tf {
-            self.weigh(rows, |row| logarithms.of(counts.counts[row as usize]), &mut room.values);
+            self.weigh(rows, |row| logarithms.of(counts.counts[row as usize]), &mut room.exact);
         } else {
-            self.weigh(rows, |row| f64::from(counts.counts[row as usize]), &mut room.values);
+            self.weigh(rows, |row| f64::from(counts.counts[row as usize]), &mut room.exact);
         }
-        let scale = 1.0 / norm(&room.values, settings.norm);
+        let scale = 1.0 / norm(&room.exact, settings.norm);
+        room.values.clear();
+        room.values.extend(room.exact.iter().map(|value| (value * scale) as f32));
         room.sums.clear();
         room.sums.resize(decisions.len(), 0.0);
         raw::accumulate_rows(self.simd, self.weights, rows, &room.values, &mut room.sums);
         for ((decision, sum), intercept) in decisions.iter_mut().zip(&room.sums).zip(self.intercept) {
-            *decision = (sum * scale + f64::from(*intercept)) as f32;
+            *decision = (sum + f64::from(*intercept)) as f32;
         }
         let known = counts.found > 0;
         counts.clear();
@@ -152,10 +157,11 @@ fn norm(values: &[f64], norm: Norm) -> f64 {
 
 /// Add `values[i] * weights[rows[i]]` to `sums` for every i, in order.
 ///
-/// Every class is summed in a lane of its own and no product is fused, so all processors get the same bits. In single
-/// precision the sums of long documents would be off by 4e-5.
+/// Every class is summed in a lane of its own and no product is fused, so all processors get the same bits. A few rows
+/// at a time are summed in single precision, which is quick; all in single precision, long documents would be off by
+/// 4e-5.
 #[inline(always)]
-pub(crate) fn accumulate(weights: &[f32], rows: &[u32], values: &[f64], sums: &mut [f64]) {
+pub(crate) fn accumulate(weights: &[f32], rows: &[u32], values: &[f32], sums: &mut [f64]) {
     let classes = sums.len();
     let mut first = 0;
     macro_rules! blocks {
@@ -166,34 +172,38 @@ pub(crate) fn accumulate(weights: &[f32], rows: &[u32], values: &[f64], sums: &m
             }
         )*};
     }
-    blocks!(32 16 8 4 2 1);
+    blocks!(64 32 16 12 10 8 7 6 5 4 3 2 1);
 }
 
 #[inline(always)]
 fn accumulate_block<const LANES: usize>(
     weights: &[f32],
     rows: &[u32],
-    values: &[f64],
+    values: &[f32],
     classes: usize,
     first: usize,
     sums: &mut [f64],
 ) {
-    let Some(out) = sums[first..].first_chunk_mut::<LANES>() else { return };
-    let mut lanes = *out;
-    for (at, (&row, &value)) in rows.iter().zip(values).enumerate() {
-        if classes > LINE_FLOATS
-            && let Some(&ahead) = rows.get(at + AHEAD)
-        {
-            for line in (0..LANES).step_by(LINE_FLOATS) {
-                raw::prefetch(weights, ahead as usize * classes + first + line);
+    let Some(sums) = sums[first..].first_chunk_mut::<LANES>() else { return };
+    for (number, (group, values)) in rows.chunks(GROUP).zip(values.chunks(GROUP)).enumerate() {
+        let mut lanes = [0.0_f32; LANES];
+        for (at, (&row, &value)) in group.iter().zip(values).enumerate() {
+            if classes > LINE_FLOATS
+                && let Some(&ahead) = rows.get(number * GROUP + at + AHEAD)
+            {
+                for line in (0..LANES).step_by(LINE_FLOATS) {
+                    raw::prefetch(weights, ahead as usize * classes + first + line);
+                }
+            }
+            let Some(row) = weights[row as usize * classes + first..].first_chunk::<LANES>() else { return };
+            for (lane, weight) in lanes.iter_mut().zip(row) {
+                *lane += value * weight;
             }
         }
-        let Some(row) = weights[row as usize * classes + first..].first_chunk::<LANES>() else { return };
-        for (lane, weight) in lanes.iter_mut().zip(row) {
-            *lane += value * f64::from(*weight);
+        for (sum, lane) in sums.iter_mut().zip(lanes) {
+            *sum += f64::from(lane);
         }
     }
-    *out = lanes;
 }
 
 /// Platt's sigmoid, 1 / (1 + exp(slope * decision + intercept)), for rows of as many decisions as there are slopes.
