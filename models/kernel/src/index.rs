@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::{Invalid, hash, perfect, raw};
 
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"clfindex");
-pub(crate) const LAYOUT: u64 = 1;
+pub(crate) const LAYOUT: u64 = 2;
 pub(crate) const HEADER: usize = 32;
 pub(crate) const SECTIONS: usize = 7;
 pub(crate) const FIRST_SECTION: usize = 16;

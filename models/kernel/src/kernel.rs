@@ -195,8 +195,11 @@ impl Kernel {
             bounds.clear();
             raw::boundaries(self.simd, &codes[..complete], bounds);
             counts.reserve(bounds.len() / 2);
+            if self.settings.max_chars > 0 {
+                scan::cut(codes, bounds, self.settings.max_chars);
+            }
             if self.settings.max_n == 1 {
-                scan::single_words(view, &self.settings, codes, ascii, bounds, counts);
+                scan::single_words(view, codes, bounds, counts);
             } else {
                 let done = tokens.len();
                 scan::tokens(view, &self.settings, codes, ascii, bounds, tokens);

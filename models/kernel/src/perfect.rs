@@ -2,13 +2,11 @@
 //!
 //! Keys are dealt to buckets of four on average; each bucket has a pilot number that sends its keys to free slots.
 //! Buckets are placed largest first, and a pilot is searched for each (E. Fox, Q. Chen, L. Heath: "A faster algorithm
-//! for constructing minimal perfect hash functions", 1992; the multiplicative form is that of G. E. Pibiri and R. Trani:
-//! "`PTHash`", 2021). A text cannot make a look-up slow, whatever it holds.
+//! for constructing minimal perfect hash functions", 1992). A pilot moves a key by that many times the upper half of its
+//! hash, so that two keys of one bucket are moved apart. A text cannot make a look-up slow, whatever it holds.
 
 const KEYS_PER_BUCKET: usize = 4;
 const FILLED_PERCENT: usize = 85;
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-const SPREAD: u64 = 0xd6e8_feb8_6659_fd93;
 
 /// The bucket of a key, below `buckets`.
 #[inline(always)]
@@ -19,8 +17,8 @@ pub(crate) fn bucket(hash: u64, buckets: usize) -> usize {
 /// The slot of a key, below `slots`.
 #[inline(always)]
 pub(crate) fn slot(hash: u64, pilot: u16, slots: usize) -> usize {
-    let mixed = (hash ^ u64::from(pilot).wrapping_mul(MIX)).wrapping_mul(SPREAD);
-    (((mixed >> 32) * slots as u64) >> 32) as usize
+    let moved = hash.wrapping_add(u64::from(pilot).wrapping_mul(hash >> 32)) & u64::from(u32::MAX);
+    ((moved * slots as u64) >> 32) as usize
 }
 
 /// A placement of all keys: one pilot per bucket, and the slot of each key.

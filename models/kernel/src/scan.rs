@@ -20,12 +20,12 @@ const MASKS: [[u64; 2]; SHORT + 1] = {
     masks
 };
 
-/// The key of the `length` codes from `start` on, at most 16.
+/// The key of the codes from `start` to `end`, of the first 16 if there are more.
 #[inline(always)]
-fn key_at(codes: &[u8], start: usize, length: usize) -> [u64; 2] {
+fn key_at(codes: &[u8], start: usize, end: usize) -> [u64; 2] {
     let bytes = codes[start..].first_chunk::<SHORT>().copied().unwrap_or_default();
     let [low, high] = halves(bytes);
-    let [low_mask, high_mask] = MASKS[length.min(SHORT)];
+    let [low_mask, high_mask] = MASKS[end.wrapping_sub(start).min(SHORT)];
     [low & low_mask, high & high_mask]
 }
 
@@ -34,39 +34,16 @@ const GROUP: usize = 128;
 
 /// Find the nodes of at most `GROUP` words and hand them to `use_node`, in order.
 #[inline(always)]
-fn group_of_words(
-    view: &View<'_>,
-    settings: &Settings,
-    codes: &[u8],
-    ascii: bool,
-    bounds: &[[u32; 2]],
-    mut use_node: impl FnMut(usize, u32),
-) {
-    let mut keys = [[0; 2]; GROUP];
-    let mut slots = [0; GROUP];
-    for ((&[start, end], key), slot) in bounds.iter().zip(&mut keys).zip(&mut slots) {
-        let (start, end) = (start as usize, end as usize);
-        *key = key_at(codes, start, cut(settings, &codes[start..end], ascii));
+fn group_of_words(view: &View<'_>, codes: &[u8], bounds: &[[u32; 2]], mut use_node: impl FnMut(usize, u32)) {
+    let mut keys = [([0; 2], 0); GROUP];
+    for (&[start, end], (key, slot)) in bounds.iter().zip(&mut keys) {
+        *key = key_at(codes, start as usize, end as usize);
         *slot = view.find_short(*key);
     }
-    for (at, ((&[start, end], key), slot)) in bounds.iter().zip(keys).zip(slots).enumerate() {
-        let node = if (end - start) as usize <= SHORT {
-            view.short_at(slot, key)
-        } else {
-            long_word(view, settings, &codes[start as usize..end as usize], ascii)
-        };
+    for (at, (&[start, end], &(key, slot))) in bounds.iter().zip(&keys).enumerate() {
+        let is_short = (end - start) as usize <= SHORT;
+        let node = if is_short { view.short_at(slot, key) } else { view.long(&codes[start as usize..end as usize]) };
         use_node(at, node);
-    }
-}
-
-#[cold]
-fn long_word(view: &View<'_>, settings: &Settings, word: &[u8], ascii: bool) -> u32 {
-    let word = &word[..cut(settings, word, ascii)];
-    if word.len() <= SHORT {
-        let key = short_key(word);
-        view.short_at(view.find_short(key), key)
-    } else {
-        view.long(word)
     }
 }
 
@@ -74,33 +51,24 @@ fn long_word(view: &View<'_>, settings: &Settings, word: &[u8], ascii: bool) -> 
 ///
 /// A word that is too short is no token, and one that is no term does not count: here that is the same.
 #[inline(always)]
-pub(crate) fn single_words(
-    view: &View<'_>,
-    settings: &Settings,
-    codes: &[u8],
-    ascii: bool,
-    bounds: &[u32],
-    counts: &mut Counts,
-) {
+pub(crate) fn single_words(view: &View<'_>, codes: &[u8], bounds: &[u32], counts: &mut Counts) {
     for group in bounds.as_chunks::<2>().0.chunks(GROUP) {
         let mut rows = [0; GROUP];
-        group_of_words(view, settings, codes, ascii, group, |at, node| rows[at] = counts.find(node));
+        group_of_words(view, codes, group, |at, node| rows[at] = counts.find(node));
         for &row in &rows[..group.len()] {
             counts.add(row);
         }
     }
 }
 
-/// How many codes of a word count.
-#[inline(always)]
-fn cut(settings: &Settings, word: &[u8], ascii: bool) -> usize {
-    let most = settings.max_chars;
-    if most == 0 || word.len() <= most {
-        word.len()
-    } else if ascii {
-        most
-    } else {
-        starts(word).nth(most).unwrap_or(word.len())
+/// Cut the words between `bounds` to their first `most` characters.
+pub(crate) fn cut(codes: &[u8], bounds: &mut [u32], most: usize) {
+    for [start, end] in bounds.as_chunks_mut::<2>().0 {
+        // No character has less than one code.
+        if (*end - *start) as usize > most {
+            let word = &codes[*start as usize..*end as usize];
+            *end = starts(word).nth(most).map_or(*end, |length| *start + length as u32);
+        }
     }
 }
 
@@ -125,7 +93,7 @@ pub(crate) fn tokens(
     let out = &mut nodes[begin..];
     let mut found = 0;
     for group in bounds.as_chunks::<2>().0.chunks(GROUP) {
-        group_of_words(view, settings, codes, ascii, group, |at, node| {
+        group_of_words(view, codes, group, |at, node| {
             let [start, end] = group[at];
             let word = &codes[start as usize..end as usize];
             let long_enough = if ascii {
