@@ -8,7 +8,7 @@ from models.vectorizer import Analyzer, Norm, VectorizerConfig
 
 # Whole runs of word characters: of one character or more, of two or more, or cut to a prefix.
 _WORDS: Final = re.compile(r"(?:\(\?u\))?(?:\\w(?P<one>\\w)?\+|\\b\\w(?P<two>\\w)?\+\\b)")
-_PREFIXES: Final = re.compile(r"(?:\(\?u\))?\\b\(\\w\{(?P<least>\d{1,3}),(?P<most>\d{1,3})\}\)\\w\*\\b")
+_PREFIXES: Final = re.compile(r"(?:\(\?u\))?\\b\(\\w\{(?P<least>[0-9]{1,3}),(?P<most>[0-9]{1,3})\}\)\\w\*\\b")
 _MAX_CHAR_NGRAM: Final = 16
 
 
