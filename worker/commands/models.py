@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.bundle import Manifest
-from models.manifest import MANIFEST_NAME
+from models.manifest import INDEX_NAME, MANIFEST_NAME
 from models.store import DEFAULT_STORE, STORE_VARIABLE, Store, StoreError
 from schemas.language import UNDETERMINED, normalise_language
 from worker.lifecycle import ExitCode
@@ -265,6 +265,7 @@ def _details(entry: Entry, manifest: Manifest) -> Table:
         "digest": manifest.digest,
         "terms": f"{manifest.terms:,}",
         "fallback": manifest.fallback.value,
+        "scorer": _scorer(manifest),
         "vectorizer": _plain(asdict(manifest.vectorizer)),
         "training": _plain(manifest.training),
         "metrics": _plain(manifest.metrics),
@@ -275,6 +276,12 @@ def _details(entry: Entry, manifest: Manifest) -> Table:
     for name, value in rows.items():
         table.add_row(Text(name, style="bold"), Text(value))
     return table
+
+
+def _scorer(manifest: Manifest) -> str:
+    if manifest.reference_only is not None:
+        return f"reference only: {manifest.reference_only}"
+    return "native" if INDEX_NAME in manifest.files else "native, without an index: it is built anew at every start"
 
 
 def _plain(values: Mapping[str, object]) -> str:
