@@ -12,6 +12,7 @@
 //!
 //! Layout: `HEADER` numbers (u64, little-endian), then the sections, each from a multiple of eight numbers on.
 
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 use crate::settings::Settings;
@@ -172,7 +173,7 @@ impl View<'_> {
     pub(crate) fn short_at(&self, slot: u32, [low, high]: [u64; 2]) -> u32 {
         let slot = &self.short.slots[slot as usize];
         let differs = (slot[0] ^ low) | (slot[1] ^ high);
-        (slot[2] as u32) | u32::from(differs != 0).wrapping_neg()
+        select_unpredictable(differs == 0, slot[2] as u32, NONE)
     }
 
     /// The node of a longer key.
@@ -195,7 +196,7 @@ impl View<'_> {
     pub(crate) fn pair_at(&self, slot: u32, left: u32, right: u32) -> u32 {
         let slot = &self.pairs.slots[slot as usize];
         let differs = (slot[0] ^ left) | (slot[1] ^ right);
-        slot[2] | u32::from(differs != 0).wrapping_neg()
+        select_unpredictable(differs == 0, slot[2], NONE)
     }
 }
 
