@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from worker.clock import Clock
-from worker.stream.records import Record, TopicPartition, oldest
+from worker.stream.records import Record, TopicPartition, oldest, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Batch:
         if self._started is None:
             self._started = self._clock.monotonic()
         self.records.extend(records)
-        self.size_bytes += sum(record.size for record in records)
-        self.oldest_timestamp_ms = oldest((self.oldest_timestamp_ms, *(record.timestamp_ms for record in records)))
+        self.size_bytes += size_of(records)
+        self.oldest_timestamp_ms = oldest([self.oldest_timestamp_ms, *[record.timestamp_ms for record in records]])
 
     @property
     def room(self) -> int:
@@ -59,7 +59,7 @@ class Batch:
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Forget the records of `partitions`: they belong to another worker now."""
         self.records = [record for record in self.records if record.source not in partitions]
-        self.size_bytes = sum(record.size for record in self.records)
+        self.size_bytes = size_of(self.records)
         self.oldest_timestamp_ms = oldest(record.timestamp_ms for record in self.records)
         if not self.records:
             self._started = None

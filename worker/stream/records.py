@@ -25,11 +25,6 @@ class Record(NamedTuple):
     value: bytes | None
     headers: Headers
 
-    @property
-    def size(self) -> int:
-        """Bytes of key and value: what it costs to keep in hand."""
-        return len(self.key or b"") + len(self.value or b"")
-
 
 class Outgoing(NamedTuple):
     """One record to publish."""
@@ -39,6 +34,11 @@ class Outgoing(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+
+def size_of(records: Iterable[Record]) -> int:
+    """Bytes of keys and values: what it costs to keep the records in hand."""
+    return sum([len(key or b"") + len(value or b"") for _, _, _, key, value, _ in records])
 
 
 def oldest(timestamps_ms: Iterable[int | None]) -> int | None:
