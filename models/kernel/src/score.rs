@@ -6,7 +6,7 @@ use crate::settings::{Norm, Settings};
 /// Counts up to that one have their logarithm in a table.
 const LOGARITHMS: usize = 64;
 /// How many rows ahead the weights are asked for.
-const AHEAD: usize = 16;
+const AHEAD: usize = 64;
 const LINE_FLOATS: usize = 16;
 /// How many rows are summed in single precision.
 const GROUP: usize = 16;
