@@ -36,8 +36,8 @@ TERMS: Final = {
     "words": (VectorizerConfig(), 1),
     "words and pairs": (VectorizerConfig(ngram_range=(1, 2)), 1),
     "prefixes": (VectorizerConfig(token_pattern=PREFIXES), 1),
-    "char_wb": (VectorizerConfig(analyzer="char_wb", ngram_range=(2, 4)), 10),
-    "char": (VectorizerConfig(analyzer="char", ngram_range=(1, 3), lowercase=False), 10),
+    "char_wb": (VectorizerConfig(analyzer="char_wb", ngram_range=(2, 4)), 20),
+    "char": (VectorizerConfig(analyzer="char", ngram_range=(1, 3), lowercase=False), 20),
 }
 WEIGHTINGS: Final[tuple[tuple[dict[str, Any], DTypeLike], ...]] = (
     ({}, np.float64),
@@ -117,11 +117,11 @@ def _articles(name: str) -> dict[str, Articles]:
     return found
 
 
-def _learn(matrix: csr_matrix, labels: list[list[str]]) -> NDArray[np.float32]:
+def _learn(counts: csr_matrix, labels: list[list[str]]) -> NDArray[np.float32]:
     """Weights that tell the most frequent classes apart by their mean documents, and some noise for every term."""
     names = [name for name, _ in Counter(name for each in labels for name in each).most_common(MOST_CLASSES)]
     members = np.array([[name in each for name in names] for each in labels], dtype=np.float64)
-    means = (matrix.T @ members) / members.sum(axis=0)
+    means = (TfidfTransformer().fit_transform(counts).T @ members) / members.sum(axis=0)
     noise = np.random.default_rng(7).normal(scale=0.3, size=means.shape)
     return np.ascontiguousarray(20 * (means - means.mean(axis=1, keepdims=True)) + noise, dtype=np.float32)
 
@@ -143,11 +143,9 @@ def _compare(model: Source, counts: csr_matrix, articles: Articles, dtype: DType
     transformer = TfidfTransformer(norm=config.norm, use_idf=config.use_idf, sublinear_tf=config.sublinear_tf)
     matrix = transformer.fit(counts[: len(articles.train)]).transform(counts)
     assert matrix.dtype == dtype
-    weights = _learn(matrix[: len(articles.train)], articles.labels)
-    intercept = np.linspace(-1, 0, weights.shape[1], dtype=np.float32)
     idf = transformer.idf_.astype(np.float32) if config.use_idf else None
-    scores = _score(replace(model, weights=weights, intercept=intercept, idf=idf), [*articles.train, *articles.test])
-    expected = matrix @ weights.astype(np.float64) + intercept
+    scores = _score(replace(model, idf=idf), [*articles.train, *articles.test])
+    expected = matrix @ model.weights.astype(np.float64) + model.intercept
     assert scores.known.tolist() == (matrix.getnnz(axis=1) > 0).tolist()
     assert np.array_equal(scores.decisions.argmax(axis=1), expected.argmax(axis=1))
     assert np.array_equal(scores.probabilities >= 0.5, expected >= 0.0)
@@ -182,6 +180,8 @@ def test_articles(name: str, terms: str, record_testsuite_property: Callable[[st
         model = Source(config, counter.get_feature_names_out().tolist(), None, nothing, nothing)
         model = replace(model, index=build_index(model))
         _assert_counts(model, counts, [*articles.train, *articles.test])
+        weights = _learn(counts[: len(articles.train)], articles.labels)
+        model = replace(model, weights=weights, intercept=np.linspace(-1, 0, weights.shape[1], dtype=np.float32))
         for changes, dtype in WEIGHTINGS:
             changed = replace(model, vectorizer=replace(config, **changes))
             difference = _compare(changed, counts, articles, dtype)
