@@ -217,6 +217,16 @@ def test_counts_at_the_border_of_a_piece(
     _assert_counts(native, config, _learn(config, [learnt, whole[-len(learnt) - 70 :]], 1), [whole, whole + before])
 
 
+@pytest.mark.parametrize(
+    "fragment", ["museum é team", "'ΑΣ\u0301Α ΑΣ\u0301'", "a  \u2028 b\x00字字", f"x {'q' * 15}é x", "ab 𝒜 İa"]
+)
+def test_counts_wherever_a_piece_ends(native: Native, config: VectorizerConfig, fragment: str) -> None:
+    """Whichever character is the last of a piece, the words and runs around it are the same."""
+    ends = range(len(fragment) + 2)
+    texts = [f"{' ' * (PIECE - end)}{fragment}{rest}" for end in ends for rest in ("", " museum team won")]
+    _assert_counts(native, config, _learn(config, [f"{fragment} museum team", "museum team won"], 1), texts)
+
+
 def test_counts_at_the_border_of_a_block(native: Native, config: VectorizerConfig) -> None:
     """Wherever a fragment stands in a block of 64 codes, it is counted alike."""
     fragments = ["museum of art", "a b", "ΑΣ ΑΣ", "é字", "q" * 16, "q" * 17]
