@@ -176,7 +176,7 @@ def peaks(characters: int, analyzers: list[str]) -> None:
         scorer = NativeScorer(content(CONFIGS[analyzer]))
         scorer.score(["warm"])
         for name, text in hostile(characters):
-            # What was freed goes back to the system, lest it hide what is taken. 5 sets the peak back to what is in use.
+            # What was freed goes back, lest it hide what is taken. 5 sets the peak back to what is in use.
             if trim is not None:
                 trim(0)
             Path("/proc/self/clear_refs").write_text("5", "ascii")
