@@ -47,3 +47,35 @@ pub(crate) fn portable(codes: &[u8], bounds: &mut Vec<u32>) {
         edges.push(words_in(block), bounds);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::portable;
+    use crate::raw::{Simd, boundaries};
+
+    /// Codes that end with a separator; about one in `rarity` is one.
+    fn codes(length: usize, rarity: u64) -> Vec<u8> {
+        let word = |at: u64| !crate::hash::of_pair(at, rarity, length as u64).is_multiple_of(rarity);
+        (0..length as u64).map(|at| if at + 1 < length as u64 && word(at) { b'a' } else { 0 }).collect()
+    }
+
+    #[test]
+    fn all_levels_find_what_a_loop_finds() {
+        for length in (0..200).chain([1000, 4096]) {
+            for rarity in [1, 2, 3, 7, 100, u64::MAX] {
+                let codes = codes(length, rarity);
+                let in_word = |at: usize| at > 0 && codes[at - 1] != 0;
+                let expected: Vec<u32> =
+                    (0..length).filter(|&at| in_word(at) != (codes[at] != 0)).map(|at| at as u32).collect();
+                let mut found = vec![7];
+                portable(&codes, &mut found);
+                assert_eq!(found[1..], expected);
+                for simd in Simd::available() {
+                    let mut found = vec![7];
+                    boundaries(simd, &codes, &mut found);
+                    assert_eq!(found[1..], expected, "{}, {length} codes", simd.name());
+                }
+            }
+        }
+    }
+}

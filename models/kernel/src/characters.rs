@@ -192,3 +192,72 @@ impl<'a> Raw<'a> {
         if specials.is_sorted_by(|(left, _), (right, _)| left < right) { Ok(specials) } else { Err(damaged()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST_ENTRY: usize = HEADER + PAGES;
+
+    /// A table of three pages: ASCII, nothing, and one with sigma; and one special character.
+    fn table() -> Vec<u32> {
+        let mut table = vec![LAYOUT, 3, 1];
+        table.extend((0..PAGES as u32).map(|page| [0, 1, 1, 2].get(page as usize).copied().unwrap_or(1)));
+        table.extend((0..256).map(|code: u32| match u8::try_from(code).unwrap_or_default() {
+            b'A'..=b'Z' => WORD | CASED | 32,
+            b'a'..=b'z' => WORD | CASED,
+            b'0'..=b'9' | b'_' => WORD,
+            _ => 0,
+        }));
+        table.extend([0; 256]);
+        table.extend((0x300..0x400).map(|code| if code == CAPITAL_SIGMA { WORD | CASED | 32 } else { 0 }));
+        table.extend([0x130, 2, 0x69, 0x307, 0]);
+        table
+    }
+
+    fn refused(change: impl FnOnce(&mut Vec<u32>)) -> bool {
+        let mut table = table();
+        change(&mut table);
+        Characters::parse(&table, true).is_err()
+    }
+
+    #[test]
+    fn a_sound_table_answers() {
+        let characters = Characters::parse(&table(), true).expect("sound");
+        assert_eq!(characters.of(u32::from(b'A')).lowered(), u32::from(b'a'));
+        assert!(!characters.of(u32::MAX).is_special());
+        let word = [u32::from(b'a'); 1];
+        let sigma = |before: &[u32], after: &[u32]| {
+            characters.lower_special(CAPITAL_SIGMA, before.iter().copied(), after.iter().copied())
+        };
+        assert_eq!(sigma(&word, &[]), [FINAL_SIGMA]);
+        assert_eq!(sigma(&word, &word), [SMALL_SIGMA]);
+        assert_eq!(sigma(&[], &[]), [SMALL_SIGMA]);
+        assert_eq!(characters.lower_special(0x130, std::iter::empty(), std::iter::empty()), [0x69, 0x307]);
+        assert!(characters.lower_special(0x131, std::iter::empty(), std::iter::empty()).is_empty());
+    }
+
+    #[test]
+    fn unsound_tables_are_refused() {
+        for length in [0, 2, HEADER, FIRST_ENTRY, table().len() - 1] {
+            assert!(refused(|table| table.truncate(length)), "{length} numbers");
+        }
+        assert!(refused(|table| table[0] = 2), "layout");
+        assert!(refused(|table| table[1] = 0), "no page");
+        assert!(refused(|table| table[1] = u32::MAX), "pages that are not there");
+        assert!(refused(|table| table[2] = u32::MAX), "records that are not there");
+        assert!(refused(|table| table[HEADER + 17] = 3), "page number");
+        assert!(refused(|table| table[FIRST_ENTRY + 256] = CODE_POINTS), "behind the last character");
+        assert!(refused(|table| table[FIRST_ENTRY + usize::from(b'A')] = WORD), "lower case of ASCII");
+        assert!(refused(|table| table[FIRST_ENTRY + usize::from(b'-')] = WORD), "words of ASCII");
+        assert!(refused(|table| table[FIRST_ENTRY + usize::from(b'A')] |= SPECIAL), "special ASCII");
+        assert!(refused(|table| table[FIRST_ENTRY + 2 * 256 + 0xa3] |= IGNORABLE), "sigma that is skipped");
+        assert!(refused(|table| *table.last_mut().expect("a record") = CODE_POINTS), "no character");
+        assert!(refused(|table| table[FIRST_ENTRY + 3 * 256 + 1] = 4), "four characters");
+        let twice = |table: &mut Vec<u32>| {
+            table[2] = 2;
+            table.extend_from_within(FIRST_ENTRY + 3 * 256..);
+        };
+        assert!(refused(twice), "a record that occurs twice");
+    }
+}

@@ -213,3 +213,63 @@ pub(crate) fn halves(bytes: [u8; SHORT]) -> [u64; 2] {
     let number = u128::from_le_bytes(bytes);
     [number as u64, (number >> 64) as u64]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Analyzer, Norm};
+
+    fn settings() -> Settings {
+        Settings {
+            analyzer: Analyzer::Word,
+            min_n: 1,
+            max_n: 2,
+            min_chars: 1,
+            max_chars: 0,
+            lowercase: true,
+            stop_words: Vec::new(),
+            sublinear_tf: false,
+            binary: false,
+            norm: Norm::L2,
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Vec<u64>)) -> bool {
+        let terms = ["a", "b", "a b", "longer than sixteen", "antidisestablishmentarianism"];
+        let mut numbers = crate::build_index(&settings(), &terms).expect("built");
+        change(&mut numbers);
+        Index::parse(&numbers, &settings()).is_err()
+    }
+
+    #[test]
+    fn unsound_indexes_are_refused() {
+        assert!(!refused(|_| ()), "sound");
+        for length in [0, HEADER - 1, HEADER, HEADER + 1] {
+            assert!(refused(|numbers| numbers.truncate(length)), "{length} numbers");
+        }
+        for (at, value) in [(0, 0), (1, LAYOUT + 1), (2, 0), (3, 1 << 31), (3, u64::MAX), (4, 1 << 20), (4, u64::MAX)] {
+            assert!(refused(|numbers| numbers[at] = value), "{value} at {at}");
+        }
+        for section in 0..SECTIONS {
+            let (start, length) = (FIRST_SECTION + 2 * section, FIRST_SECTION + 2 * section + 1);
+            for value in [0, HEADER as u64 - 1, 1 << 40, u64::MAX] {
+                assert!(refused(|numbers| numbers[start] = value), "section {section} at {value}");
+            }
+            assert!(refused(|numbers| numbers[length] = u64::MAX), "the length of section {section}");
+            assert!(refused(|numbers| numbers[length] = 1 << 40), "the length of section {section}");
+            // Only the codes of long words may be empty, unless there are long words.
+            assert!(refused(|numbers| numbers[length] = 0), "section {section} is empty");
+        }
+        for section in [1, 3, 6] {
+            assert!(refused(|numbers| numbers[FIRST_SECTION + 2 * section + 1] -= 1), "half a slot in {section}");
+        }
+    }
+
+    #[test]
+    fn settings_are_part_of_an_index() {
+        let numbers = crate::build_index(&settings(), &["a"]).expect("built");
+        let other = Settings { max_chars: 6, ..settings() };
+        assert!(Index::parse(&numbers, &settings()).is_ok());
+        assert!(Index::parse(&numbers, &other).is_err());
+    }
+}

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_key_gets_a_slot_of_its_own() {
-        for count in [0_u64, 1, 2, 3, 10, 1000, 50_000] {
+        for count in [0_u64, 1, 2, 3, 10, 1000, 50_000].into_iter().take(if cfg!(miri) { 5 } else { 7 }) {
             let hashes: Vec<u64> = (0..count).map(|key| crate::hash::of_pair(key, 0, 7)).collect();
             let placement = place(&hashes).expect("placed");
             let mut seen = vec![false; placement.slots];

@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn exp_is_that_of_the_standard_library() {
-        for step in -70_000..=70_000 {
+        for step in (-70_000..=70_000).step_by(if cfg!(miri) { 1000 } else { 1 }) {
             let x = f64::from(step) / 100.0;
             assert!((exp(x) / x.exp() - 1.0).abs() < 1e-13, "{x}");
         }

@@ -233,3 +233,53 @@ fn push_any<U: Unit>(characters: &Characters, character: Character, text: &[U], 
         push(character.lowered(), codes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascii_words_are_those_of_the_standard_library() {
+        let units: Vec<u32> = (0..256).collect();
+        for simd in Simd::available() {
+            for fold in [false, true] {
+                for start in 0..=128 {
+                    for end in start..=256.min(start + 70) {
+                        let mut codes = vec![7; end - start];
+                        let is_ascii = u32::ascii_words(simd, &units[start..end], fold, &mut codes);
+                        assert_eq!(is_ascii, end <= 128);
+                        if is_ascii {
+                            let expected: Vec<u8> = (start..end).map(|unit| expected(unit as u8, fold)).collect();
+                            assert_eq!(codes, expected);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn expected(unit: u8, fold: bool) -> u8 {
+        match unit {
+            b'_' => unit,
+            _ if !unit.is_ascii_alphanumeric() => SEPARATOR,
+            _ if fold => unit.to_ascii_lowercase(),
+            _ => unit,
+        }
+    }
+
+    #[test]
+    fn no_wide_character_passes_for_ascii() {
+        for unit in [0x161, 0x8061, 0xff41] {
+            assert!(!u16::ascii_words(Simd::detect(), &[unit; 40], true, &mut [0; 40]));
+            assert!(!u32::ascii_words(Simd::detect(), &[u32::from(unit) << 8 | 0x61; 40], true, &mut [0; 40]));
+        }
+    }
+
+    #[test]
+    fn a_term_is_its_utf_8() {
+        for code in (0..0x11_0000).step_by(if cfg!(miri) { 4999 } else { 1 }).filter_map(char::from_u32).skip(1) {
+            assert_eq!(of_term(code.encode_utf8(&mut [0; 4])), code.to_string().into_bytes());
+        }
+        assert_eq!(of_term("\0"), [0xc0, 0x80]);
+    }
+}
