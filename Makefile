@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BROKER ?= local
 KEEP ?=
+SECONDS ?= 600
 KERNEL := $(BIN)/python deploy/kernel.py
 NEWS ?= ../shared/data/news
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel jars demo test check format unit integration bench clean
+.PHONY: help setup kernel jars demo test check format unit integration bench fuzz clean
 
 help: ## List these recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -59,6 +60,13 @@ integration: setup ## Integration tests only
 
 bench: setup ## Measure throughput beside plain loops, on the real articles where they are present (NEWS=folder)
 	$(BIN)/clf bench stream $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file))
+
+fuzz: ## Look for pages and bundles that hurt the native scorer, SECONDS=600 for each target; needs nightly Rust, cargo-fuzz
+	@for needed in "cargo +nightly --version|rustup toolchain install nightly" "cargo fuzz --version|cargo install cargo-fuzz"; do \
+		$${needed%%|*} > /dev/null 2>&1 || { echo "Missing: \`$${needed%%|*}\` does not run. Try: $${needed##*|}"; exit 1; }; done
+	@cd models/kernel && for target in texts bundle; do mkdir -p fuzz/corpus/$$target && \
+		ASAN_OPTIONS=malloc_context_size=0 cargo +nightly fuzz run --no-trace-compares $$target fuzz/corpus/$$target fuzz/seeds/$$target \
+			-- -max_total_time=$(SECONDS) -timeout=30 -print_final_stats=1 || exit 1; done
 
 clean: ## Remove everything that setup, tests and the demo made here
 	@if [ -x $(BIN)/clf ]; then $(BIN)/clf kafka stop --delete-data || true; fi
