@@ -9,6 +9,7 @@ from models.vectorizer import Analyzer, Norm, VectorizerConfig
 # Whole runs of word characters: of one character or more, of two or more, or cut to a prefix.
 _WORDS: Final = re.compile(r"(?:\(\?u\))?(?:\\w(?P<one>\\w)?\+|\\b\\w(?P<two>\\w)?\+\\b)")
 _PREFIXES: Final = re.compile(r"(?:\(\?u\))?\\b\(\\w\{(?P<least>[0-9]{1,3}),(?P<most>[0-9]{1,3})\}\)\\w\*\\b")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _MAX_CHAR_NGRAM: Final = 16
 
 
@@ -59,8 +60,7 @@ def kernel_settings(config: VectorizerConfig) -> KernelSettings:
         min_chars=least,
         max_chars=most,
         lowercase=config.lowercase,
-        # scikit-learn's character analyzers know no stop words.
-        stop_words=(config.stop_words or ()) if config.analyzer == "word" else (),
+        stop_words=_stop_words(config),
         sublinear_tf=config.sublinear_tf,
         binary=config.binary,
         norm=config.norm,
@@ -74,6 +74,12 @@ def reference_only(config: VectorizerConfig) -> str | None:
     except UnsupportedSettingsError as error:
         return str(error)
     return None
+
+
+def _stop_words(config: VectorizerConfig) -> tuple[str, ...]:
+    """The stop words that may be tokens: none with a lone surrogate, and none at all of character analyzers."""
+    words = (config.stop_words or ()) if config.analyzer == "word" else ()
+    return tuple(word for word in words if not _SURROGATE.search(word))
 
 
 def _word_lengths(pattern: str) -> tuple[int, int]:

@@ -43,12 +43,13 @@ class NativeScorer:
         settings = _settings(source)
         self.name = "native"
         self.classes = tuple(source.classes)
-        index = source.index
+        characters = _frozen(source.characters)
+        index = _frozen(_build_index(settings, source.terms) if source.index is None else source.index)
         try:
             self._kernel = _kernel.Kernel(
                 settings,
-                characters=_frozen(source.characters),
-                index=_frozen(_build_index(settings, source.terms) if index is None else index),
+                characters=characters,
+                index=index,
                 idf=None if source.idf is None else _frozen(source.idf),
                 weights=_frozen(source.weights),
                 intercept=_frozen(source.intercept),

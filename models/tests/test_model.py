@@ -191,6 +191,24 @@ def test_scorers_that_disagree_write_no_bundle(
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_kernel
+def test_terms_that_occur_twice(content: BundleContent) -> None:
+    """The native scorer names the terms as what is wrong, also where it has to build its index itself."""
+    twice = replace(content, terms=(*content.terms[:-1], content.terms[0]))
+    with pytest.raises(BundleError, match="occurs twice") as caught:
+        NativeScorer(twice)
+    assert caught.value.reason is BundleProblem.TERMS_INVALID
+
+
+@needs_kernel
+def test_stop_word_that_no_text_has(content: BundleContent) -> None:
+    """A stop word with half a character in it is no token and does no harm."""
+    odd = replace(content, vectorizer=replace(content.vectorizer, stop_words=("\ud800", "the")))
+    expected = replace(content, vectorizer=replace(content.vectorizer, stop_words=("the",)))
+    texts = list(content.golden_texts)
+    assert np.array_equal(NativeScorer(odd).score(texts).decisions, NativeScorer(expected).score(texts).decisions)
+
+
 def _set(monkeypatch: pytest.MonkeyPatch, scorer: str | None) -> None:
     if scorer is None:
         monkeypatch.delenv("CLF_SCORER", raising=False)

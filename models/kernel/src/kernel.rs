@@ -62,7 +62,7 @@ struct Scratch {
     bounds: Vec<u32>,
     tokens: Vec<u32>,
     left: Vec<u32>,
-    runs: scan::Characters,
+    begins: Vec<u32>,
 }
 
 impl Kernel {
@@ -162,7 +162,7 @@ impl Kernel {
             bounds: Vec::new(),
             tokens: Vec::new(),
             left: Vec::new(),
-            runs: scan::Characters::default(),
+            begins: Vec::new(),
         })
     }
 
@@ -221,7 +221,7 @@ impl Kernel {
     }
 
     fn count_characters<U: Unit>(&self, view: &View<'_>, text: &[U], pad: bool, scratch: &mut Scratch) {
-        let Scratch { counts, codes, runs, .. } = scratch;
+        let Scratch { counts, codes, begins, .. } = scratch;
         let mut spaced = Spaced::new(pad);
         for start in (0..text.len()).step_by(self.piece) {
             let end = text.len().min(start + self.piece);
@@ -233,14 +233,15 @@ impl Kernel {
             let mut done = 0;
             if pad {
                 while let Some(length) = codes[done..].iter().position(|&code| code == SEPARATOR) {
-                    runs.count(view, &self.settings, &codes[done..done + length], true, true, counts);
+                    let word = &codes[done..done + length];
+                    scan::character_runs(view, &self.settings, word, true, true, begins, counts);
                     done += length + 1;
                 }
             }
             // Padded words all end with a separator, so what is left here is an unfinished one.
-            done += runs.count(view, &self.settings, &codes[done..], at_end && !pad, false, counts);
+            let last = at_end && !pad;
+            done += scan::character_runs(view, &self.settings, &codes[done..], last, false, begins, counts);
             codes.drain(..done);
         }
-        runs.count(view, &self.settings, &[], true, false, counts);
     }
 }

@@ -168,45 +168,35 @@ fn count_characters(view: &View<'_>, codes: &[u8], counts: &mut Counts) {
     counts.add(row);
 }
 
-/// Counts the runs of `min_n` to `max_n` characters in a segment of text: a padded word, or all of it.
+/// Count the runs of `min_n` to `max_n` characters in a piece of a segment: of a padded word, or of a whole text.
 ///
-/// Segments may come in pieces. A run is counted where it begins, once all runs from there are complete.
-#[derive(Default)]
-pub(crate) struct Characters {
-    /// Whether runs of the segment were counted in an earlier piece.
-    begun: bool,
-    /// Where the characters of the piece begin, and where the last one ends.
-    starts: Vec<u32>,
-}
-
-impl Characters {
-    /// Count the runs of a piece; returns how many of its codes are done. The rest belongs before the next piece.
-    pub(crate) fn count(
-        &mut self,
-        view: &View<'_>,
-        settings: &Settings,
-        codes: &[u8],
-        last: bool,
-        whole_if_short: bool,
-        counts: &mut Counts,
-    ) -> usize {
-        self.starts.clear();
-        self.starts.extend(starts(codes).map(|at| at as u32));
-        self.starts.push(codes.len() as u32);
-        let characters = self.starts.len() - 1;
-        let begins = if last { characters } else { (characters + 1).saturating_sub(settings.max_n) };
-        counts.reserve((begins + 1) * (settings.max_n - settings.min_n + 1));
-        for begin in 0..begins {
-            let start = self.starts[begin] as usize;
-            for n in settings.min_n..=settings.max_n.min(characters - begin) {
-                count_characters(view, &codes[start..self.starts[begin + n] as usize], counts);
-            }
+/// A run is counted where it begins, once all runs from there are complete. Returns how many of the codes are done; the
+/// rest belongs before the next piece, unless this is the `last` one. `begins` is room for where characters begin.
+pub(crate) fn character_runs(
+    view: &View<'_>,
+    settings: &Settings,
+    codes: &[u8],
+    last: bool,
+    padded: bool,
+    begins: &mut Vec<u32>,
+    counts: &mut Counts,
+) -> usize {
+    begins.clear();
+    begins.extend(starts(codes).map(|at| at as u32));
+    let characters = begins.len();
+    begins.push(codes.len() as u32);
+    let done = if last { characters } else { (characters + 1).saturating_sub(settings.max_n) };
+    counts.reserve((done + 1) * (settings.max_n - settings.min_n + 1));
+    for begin in 0..done {
+        let start = begins[begin] as usize;
+        for n in settings.min_n..=settings.max_n.min(characters - begin) {
+            count_characters(view, &codes[start..begins[begin + n] as usize], counts);
         }
-        // A padded word that is shorter than the shortest run counts as it is.
-        if last && whole_if_short && !self.begun && 0 < characters && characters < settings.min_n {
-            count_characters(view, codes, counts);
-        }
-        self.begun = !last && (self.begun || begins > 0);
-        self.starts[begins] as usize
     }
+    // A padded word that is shorter than the shortest run counts as it is. (What is left of one that came in pieces is
+    // at least as long as the longest.)
+    if last && padded && 0 < characters && characters < settings.min_n {
+        count_characters(view, codes, counts);
+    }
+    begins[done] as usize
 }
