@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn all_levels_find_what_a_loop_finds() {
-        for length in (0..200).chain([1000, 4096]) {
+        for length in (0..200).step_by(if cfg!(miri) { 21 } else { 1 }).chain([1000]) {
             for rarity in [1, 2, 3, 7, 100, u64::MAX] {
                 let codes = codes(length, rarity);
                 let in_word = |at: usize| at > 0 && codes[at - 1] != 0;
