@@ -1,7 +1,6 @@
 """Records to an outcome: decode, score, encode. Pure; each failure goes where its stage's policy says."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -24,9 +23,6 @@ ATTEMPTS = HEADER_NAMES[-1]
 TOMBSTONE = "tombstone"
 DEAD_LETTERED = "dead_letter"
 
-# A batch goes through the stages in slices, so that a stage finds in the processor's cache what the last one made.
-_SLICE = 128
-
 _MOST_DIGITS = 9  # of a count of attempts: whatever a header claims, one more still fits into 32 bits
 
 
@@ -45,21 +41,6 @@ class _Failed(Exception):  # noqa: N818 - a verdict on one record, not an error 
     def __init__(self, stage: Stage, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.stage, self.reason, self.detail = stage, reason, detail
-
-
-class _StopWatch:
-    """Adds up what each stage takes."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._last = clock.monotonic()
-        self.laps: dict[str, float] = defaultdict(float)
-
-    def lap(self, stage: str) -> None:
-        """What has passed since the last lap was `stage`."""
-        now = self._clock.monotonic()
-        self.laps[stage] += now - self._last
-        self._last = now
 
 
 class Processor:
@@ -87,24 +68,24 @@ class Processor:
         Raises:
             FatalError: a record failed in a stage whose policy is to fail.
         """
-        parts: dict[TopicPartition, Part] = defaultdict(Part)
-        watch = _StopWatch(self._clock)
-        for start in range(0, len(records), _SLICE):
-            self._settle_slice(records[start : start + _SLICE], parts, watch)
-        for stage, seconds in watch.laps.items():
-            self._observer.stage(stage, seconds)
-        return Outcome(dict(parts))
-
-    def _settle_slice(
-        self, records: Sequence[Record], parts: Mapping[TopicPartition, Part], watch: "_StopWatch"
-    ) -> None:
+        started = self._clock.monotonic()
         decoded = [self._decode(record) for record in records]
-        watch.lap("decode")
+        started = self._lap("decode", started)
         scored = self._score(records, decoded)
-        watch.lap("score")
+        started = self._lap("score", started)
+        parts: dict[TopicPartition, Part] = {}
         for record, result in zip(records, scored, strict=True):
-            self._settle(parts[record.source], record, result)
-        watch.lap("encode")
+            part = parts.get(record.source)
+            if part is None:
+                part = parts[record.source] = Part()
+            self._settle(part, record, result)
+        self._lap("encode", started)
+        return Outcome(parts)
+
+    def _lap(self, stage: str, started: float) -> float:
+        now = self._clock.monotonic()
+        self._observer.stage(stage, now - started)
+        return now
 
     # --- decode -----------------------------------------------------------------------------------------------
 
