@@ -58,7 +58,8 @@ unit: $(INSTALLED) kernel ## Unit tests only: no broker, a few seconds
 integration: setup ## Integration tests only
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests
 
-bench: setup ## Measure throughput beside plain loops, on the real articles where they are present (NEWS=folder)
+bench: setup ## Measure scoring and throughput beside references, on the real articles where they are present (NEWS=folder)
+	$(BIN)/clf bench score $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file)) --open --growth
 	$(BIN)/clf bench stream $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file))
 
 fuzz: ## Look for pages and bundles that hurt the native scorer, SECONDS=600 for each target; needs nightly Rust, cargo-fuzz
