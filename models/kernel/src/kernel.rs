@@ -84,6 +84,9 @@ impl Kernel {
         if settings.min_n == 0 || settings.min_n > settings.max_n || settings.min_chars == 0 {
             return Err(Invalid::new("the n-gram range is empty"));
         }
+        if settings.max_chars > 0 && settings.max_chars < settings.min_chars {
+            return Err(Invalid::new("words are cut to less than a token"));
+        }
         if settings.max_n.max(settings.min_chars).max(settings.max_chars) > MOST {
             return Err(Invalid::new("the settings are beyond all measure"));
         }
