@@ -266,6 +266,7 @@ def test_a_second_signal_forces(system: System, sample: list[Document]) -> None:
         psutil.Process(worker.process.pid).terminate()
         assert worker.process.wait(10) in {0, 4}  # 0: the drain was quicker than the second signal
     with system.worker(*SMALL_BATCHES, name="second") as second:
+        second.await_ready()  # the first may have settled them all, and a signal must not meet a worker half started
         system.await_settled(len(documents))
         assert second.terminate() == 0
     assert_each_once(system, documents)
