@@ -8,6 +8,8 @@ const LOGARITHMS: usize = 64;
 /// How many rows ahead the weights are asked for.
 const AHEAD: usize = 64;
 const LINE_FLOATS: usize = 16;
+/// Weights of that many classes are asked for before the norm is known, those of others when they are summed.
+const MOST_AHEAD: usize = 128;
 /// How many rows are summed in single precision.
 const GROUP: usize = 16;
 
@@ -133,15 +135,27 @@ impl Weights<'_> {
     /// Append what each term weighs before the norm: its frequency times its idf.
     #[inline(always)]
     fn weigh(&self, rows: &[u32], frequency: impl Fn(u32) -> f64, values: &mut Vec<f64>) {
-        let classes = self.intercept.len();
+        for &row in rows.iter().take(AHEAD) {
+            self.ask_for(row);
+        }
         values.extend(rows.iter().enumerate().map(|(at, &row)| {
             if let Some(&ahead) = rows.get(at + AHEAD) {
-                raw::prefetch(self.idf, ahead as usize);
-                raw::prefetch(self.weights, ahead as usize * classes);
-                raw::prefetch(self.weights, ahead as usize * classes + classes.min(LINE_FLOATS) - 1);
+                self.ask_for(ahead);
             }
             frequency(row) * if self.idf.is_empty() { 1.0 } else { f64::from(self.idf[row as usize]) }
         }));
+    }
+
+    /// Have the idf and the first weights of a term brought into the cache.
+    #[inline(always)]
+    fn ask_for(&self, row: u32) {
+        let classes = self.intercept.len();
+        let first = row as usize * classes;
+        raw::prefetch(self.idf, row as usize);
+        for line in (0..classes.min(MOST_AHEAD)).step_by(LINE_FLOATS) {
+            raw::prefetch(self.weights, first + line);
+        }
+        raw::prefetch(self.weights, first + classes.min(MOST_AHEAD) - 1);
     }
 }
 
@@ -188,7 +202,7 @@ fn accumulate_block<const LANES: usize>(
     for (number, (group, values)) in rows.chunks(GROUP).zip(values.chunks(GROUP)).enumerate() {
         let mut lanes = [0.0_f32; LANES];
         for (at, (&row, &value)) in group.iter().zip(values).enumerate() {
-            if classes > LINE_FLOATS
+            if classes > MOST_AHEAD
                 && let Some(&ahead) = rows.get(number * GROUP + at + AHEAD)
             {
                 for line in (0..LANES).step_by(LINE_FLOATS) {
