@@ -9,6 +9,8 @@ from worker.clock import Clock
 
 # Single calls of one contender are timed in runs of this many: in service, too, nobody else scores in between.
 _RUN: Final = 32
+# Handing work to a thread takes a while: what two threads are measured with takes much longer.
+_LEAST_SECONDS: Final = 0.25
 
 Key = TypeVar("Key", bound=Hashable)
 Score = Callable[[Sequence[str]], object]
@@ -59,9 +61,16 @@ def single_calls(
 def two_threads(score: Score, batches: Sequence[Sequence[str]], repeat: int, clock: Clock) -> list[float]:
     """How many times the throughput of one thread two have that score at once, in each of `repeat` rounds."""
 
-    def scan() -> None:
+    def once() -> None:
         for batch in batches:
             score(batch)
+
+    seconds_once = timed(once, clock)
+    times = max(math.ceil(_LEAST_SECONDS / seconds_once), 1) if seconds_once else 1
+
+    def scan() -> None:
+        for _ in range(times):
+            once()
 
     with ThreadPoolExecutor(2) as pool:
 
