@@ -1,7 +1,7 @@
 """`clf bench stream`: the worker beside plain loops on one broker, end to end, in one run."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
@@ -21,6 +21,8 @@ _RUN_TIMEOUT = 900.0
 _SEND_CHUNK = 1000
 
 Say = Callable[[str], None]
+# From servers, topic, results topic and group to the command line of a contender.
+Command = Callable[[str, str, str, str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Plan:
     """What is measured, and how much of it."""
 
     documents: int
-    bare_documents: int
+    quick_documents: int
     partitions: int
     repeat: int
 
@@ -91,43 +93,47 @@ class StreamBench:
 
     def run(self, documents: Sequence[Document], models: Path, pipeline: Path) -> list[Row]:
         """Measure all contenders on `documents`, repeated with distinct urls as often as the plan needs."""
-        with self._topic("input", documents, self._plan.documents) as scored:
-            rows = self._rounds(
-                scored,
-                self._plan.documents,
-                {
-                    "plain loop, one by one": lambda *run: loop_command("one-by-one", *run, str(pipeline)),
-                    "plain loop, batches of 500": lambda *run: loop_command("batched", *run, str(pipeline)),
-                    "clf worker, exactly once": lambda *run: _worker(*run, "--models", str(models.absolute())),
-                },
-            )
-        with self._topic("bare-input", documents, self._plan.bare_documents) as plain:
-            rows += self._rounds(
-                plain,
-                self._plan.bare_documents,
-                {
-                    "bare loop, transactions of 2,000": lambda *run: loop_command("bare", *run),
-                    "clf worker --no-scoring": lambda *run: _worker(*run, "--no-scoring"),
-                },
-            )
-        return rows
+        plan = self._plan
+        # The quick ones would be done with the number of the slow ones in half a second, before they are in full swing.
+        with (
+            self._topic("input", documents, plan.documents) as few,
+            self._topic("long-input", documents, plan.quick_documents) as many,
+        ):
+            contenders: dict[str, tuple[str, int, Command]] = {
+                "plain loop, one by one": (
+                    few,
+                    plan.documents,
+                    lambda *run: loop_command("one-by-one", *run, str(pipeline)),
+                ),
+                "plain loop, batches of 500": (
+                    few,
+                    plan.documents,
+                    lambda *run: loop_command("batched", *run, str(pipeline)),
+                ),
+                "clf worker, exactly once": (
+                    many,
+                    plan.quick_documents,
+                    lambda *run: _worker(*run, "--models", str(models.absolute())),
+                ),
+                "bare loop, transactions of 2,000": (
+                    many,
+                    plan.quick_documents,
+                    lambda *run: loop_command("bare", *run),
+                ),
+                "clf worker --no-scoring": (many, plan.quick_documents, lambda *run: _worker(*run, "--no-scoring")),
+            }
+            return self._rounds(contenders)
 
-    def _rounds(
-        self, topic: str, documents: int, contenders: dict[str, Callable[[str, str, str, str], list[str]]]
-    ) -> list[Row]:
+    def _rounds(self, contenders: Mapping[str, tuple[str, int, Command]]) -> list[Row]:
         rows = [Row(name, []) for name in contenders]
         for number in range(self._plan.repeat):
-            for row, (name, command) in zip(rows, contenders.items(), strict=True):
-                measurement = self._measure(
-                    f"{name.replace(' ', '-').replace(',', '')}-{number}", topic, documents, command
-                )
+            for row, (name, task) in zip(rows, contenders.items(), strict=True):
+                measurement = self._measure(f"{name.replace(' ', '-').replace(',', '')}-{number}", *task)
                 row.runs.append(measurement)
                 self._say(f"round {number + 1} of {self._plan.repeat}: {name}: {measurement.rate:,.0f} documents/s")
         return rows
 
-    def _measure(
-        self, name: str, topic: str, documents: int, command: Callable[[str, str, str, str], list[str]]
-    ) -> Measurement:
+    def _measure(self, name: str, topic: str, documents: int, command: Command) -> Measurement:
         group = f"{self._run}-{name}"
         results, dead = f"{group}-results", f"{group}-dead"
         self._create(results)

@@ -50,9 +50,15 @@ bench.add_command(score)
     "[default: the English sample corpus, whose documents are shorter than real articles]",
 )
 @click.option("--lang", default="en", show_default=True, help="Their language.")
-@click.option("--documents", default=20_000, show_default=True, type=click.IntRange(1), help="Documents to score.")
 @click.option(
-    "--bare-documents", default=200_000, show_default=True, type=click.IntRange(1), help="Documents without scoring."
+    "--documents", default=20_000, show_default=True, type=click.IntRange(1), help="Documents for the plain loops."
+)
+@click.option(
+    "--quick-documents",
+    default=200_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Documents for the worker and the bare loop.",
 )
 @click.option("--partitions", default=4, show_default=True, type=click.IntRange(1), help="Partitions of each topic.")
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="Rounds; medians are shown.")
@@ -65,7 +71,7 @@ def stream(  # noqa: PLR0913 - one per option
     data: tuple[Path, ...],
     lang: str,
     documents: int,
-    bare_documents: int,
+    quick_documents: int,
     partitions: int,
     repeat: int,
     json_file: BinaryIO | None,
@@ -87,7 +93,7 @@ def stream(  # noqa: PLR0913 - one per option
             err=True,
         )
     sources = data or (Path(str(files("training") / "sample" / "eng.jsonl")),)
-    plan = Plan(documents, bare_documents, partitions, repeat)
+    plan = Plan(documents, quick_documents, partitions, repeat)
     with (
         clear_errors(ContenderError, BenchError),
         tempfile.TemporaryDirectory(prefix="clf-bench-") as work,
