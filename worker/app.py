@@ -1,6 +1,7 @@
 """The composition root of `clf worker`: builds every part, runs the loop, and takes it all down in order."""
 
 import gc
+import sys
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ from worker.stream.processor import Destination, Processor
 log = structlog.get_logger(__name__)
 
 _GC_THRESHOLD = 100_000  # new objects between two searches for cyclic garbage
+# Threads that take the interpreter from each other every 5 ms, in the midst of a loop over a batch, lose 4 % of the time.
+_SWITCH_SECONDS: Final = 0.05
 _START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
 
 
@@ -227,6 +230,7 @@ class _Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         while not signals.stopping():
             loop.run_once()
             self._lifecycle.move(State.RUNNING if loop.assignment else State.WAITING)
