@@ -1,8 +1,8 @@
 """The composition root of `clf worker`: builds every part, runs the loop, and takes it all down in order."""
 
 import gc
-import sys
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -41,8 +41,8 @@ from worker.stream.processor import Destination, Processor
 log = structlog.get_logger(__name__)
 
 _GC_THRESHOLD = 100_000  # new objects between two searches for cyclic garbage
-# Threads that take the interpreter from each other every 5 ms, in the midst of a loop over a batch, lose 4 % of the time.
-_SWITCH_SECONDS: Final = 0.05
+# Threads that take the interpreter from each other every 5 ms, in the midst of a batch, lose 4 % of the time.
+_SWITCH_SECONDS = 0.05
 _START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
 
 
