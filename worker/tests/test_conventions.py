@@ -222,7 +222,7 @@ def test_time_comes_from_the_clock() -> None:
         for call, line in calls(path)
         if call in {"time.time", "time.sleep", "time.monotonic", "datetime.now", "datetime.datetime.now"}
         and name != "worker.clock"
-        and not (call == "datetime.now" and name in {"training.publish", "models.writer", "worker.commands.bench"})
+        and not (call == "datetime.now" and name in {"training.publish", "models.writer"})
     ]
     assert wrong == []
 
