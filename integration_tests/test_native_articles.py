@@ -6,7 +6,7 @@ Where the largest differences go: `pytest --junitxml=FILE` keeps them as propert
 import gzip
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,10 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import csr_matrix, vstack
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
-from models.bundle import Calibration, VectorizerConfig
-from models.characters import character_table
+from models.bundle import VectorizerConfig
 from models.native import NativeScorer, build_index, why_unavailable
 from models.scorer import Scores
+from models.tests.sources import Source
 from schemas.document import Document
 
 NEWS: Final = Path(os.environ.get("CLF_NEWS", Path(__file__).parents[2] / "shared" / "data" / "news"))
@@ -65,33 +65,6 @@ class Articles:
     train: list[str]
     test: list[str]
     labels: list[list[str]]
-
-
-@dataclass(frozen=True)
-class Source:
-    """All that a scorer needs, as `models.content.ScorerSource` has it."""
-
-    vectorizer: VectorizerConfig
-    terms: Sequence[str]
-    index: NDArray[np.uint64] | None
-    weights: NDArray[np.float32]
-    intercept: NDArray[np.float32]
-    idf: NDArray[np.float32] | None = None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Numbered."""
-        return tuple(map(str, range(len(self.intercept))))
-
-    @property
-    def calibration(self) -> Calibration:
-        """A plain sigmoid."""
-        return Calibration((-1.0,) * len(self.intercept), (0.0,) * len(self.intercept))
-
-    @property
-    def characters(self) -> NDArray[np.uint32]:
-        """What this Python says."""
-        return character_table()
 
 
 def _read(name: str, part: str) -> Iterator[tuple[str, str, list[str]]]:

@@ -7,7 +7,7 @@ CLF_HYPOTHESIS_EXAMPLES=2000 looks longer for a difference than a run of all tes
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from models.bundle import Bundle, BundleError, BundleProblem, Calibration, VectorizerConfig
+from models.bundle import Bundle, BundleError, BundleProblem, VectorizerConfig
 from models.characters import (
     DELTA_MASK,
     HEADER_SIZE,
@@ -31,6 +31,7 @@ from models.characters import (
 from models.kernel_settings import reference_only
 from models.reader import CHARACTERS_NAME
 from models.scorer import Scorer, Scores
+from models.tests.sources import Source
 
 if TYPE_CHECKING:
     from models.tests.conftest import Tamper
@@ -119,29 +120,6 @@ def config(request: pytest.FixtureRequest) -> VectorizerConfig:
 # --- models made of texts ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Source:
-    """All that a scorer needs, as `models.content.ScorerSource` has it."""
-
-    vectorizer: VectorizerConfig
-    terms: Sequence[str]
-    idf: NDArray[np.float32] | None
-    weights: NDArray[np.float32]
-    intercept: NDArray[np.float32]
-    characters: NDArray[np.uint32] | None
-    index: NDArray[np.uint64] | None = None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Numbered."""
-        return tuple(map(str, range(len(self.intercept))))
-
-    @property
-    def calibration(self) -> Calibration:
-        """A plain sigmoid."""
-        return Calibration((-1.0,) * len(self.intercept), (0.0,) * len(self.intercept))
-
-
 def _settings(config: VectorizerConfig) -> dict[str, Any]:
     """What both vectorizers of scikit-learn take."""
     return {
@@ -167,7 +145,7 @@ def _counter(config: VectorizerConfig, terms: Sequence[str]) -> Source:
     """A model with one class per term, whose decision is how often the text has the term."""
     plain = replace(config, norm=None, use_idf=False, sublinear_tf=False, binary=False)
     count = len(terms)
-    return Source(plain, terms, None, np.eye(count, dtype=np.float32), np.zeros(count, np.float32), character_table())
+    return Source(plain, terms, None, np.eye(count, dtype=np.float32), np.zeros(count, np.float32))
 
 
 def _score(native: Native, source: Source | Bundle, texts: list[str]) -> Scores:
@@ -249,7 +227,7 @@ def test_counts_of_each_character(native: Native, config: VectorizerConfig) -> N
     weights = np.random.default_rng(7).integers(-512, 512, (counts.shape[1], CLASSES)).astype(np.float32)
     plain = replace(config, norm=None, use_idf=False)
     terms = counter.get_feature_names_out().tolist()
-    source = Source(plain, terms, None, weights, np.zeros(CLASSES, np.float32), character_table())
+    source = Source(plain, terms, None, weights, np.zeros(CLASSES, np.float32))
     # Whole numbers below 2**24 are exact in single precision: one wrong count in a million would show.
     assert np.array_equal(_score(native, source, texts).decisions, counts @ weights.astype(np.int64))
 
@@ -291,7 +269,7 @@ def test_decisions_on_any_text(  # noqa: PLR0913 - one per thing that hypothesis
     weights = random.normal(size=(len(terms), CLASSES)).astype(np.float32)
     intercept = random.normal(size=CLASSES).astype(np.float32)
     idf = vectorizer.idf_.astype(np.float32) if use_idf else None
-    scores = _score(native, Source(config, terms, idf, weights, intercept, character_table()), texts)
+    scores = _score(native, Source(config, terms, idf, weights, intercept), texts)
     matrix = vectorizer.transform(texts)
     expected = matrix @ weights.astype(np.float64) + intercept
     # Without a norm, large terms may cancel out to a small sum: what they were is what rounding goes by.
