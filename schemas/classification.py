@@ -1,16 +1,17 @@
 """The result for one document: what the output topic carries."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
-from google.protobuf.message import DecodeError as ProtobufError
 
 from schemas import classifier_pb2
 from schemas.decoding import (
     DecodeError,
     DecodeReason,
     as_object,
+    parse_message,
     parse_object,
     read_array,
     read_object,
@@ -29,6 +30,8 @@ __all__ = [
     "Source",
     "Status",
     "decode_classification",
+    "decode_classifications",
+    "encode_classifications",
 ]
 
 
@@ -101,9 +104,17 @@ class Classification(NamedTuple):
         Raises:
             ClassificationError: A value protobuf or the contract does not allow, for example a NaN.
         """
+        return self.to_message().SerializeToString()
+
+    def to_message(self) -> classifier_pb2.Classification:
+        """The same as a message, to be put into another.
+
+        Raises:
+            ClassificationError: A value protobuf or the contract does not allow, for example a NaN.
+        """
         try:
             _check(self)
-            return _to_message(self).SerializeToString()
+            return _to_message(self)
         except (TypeError, ValueError) as error:
             failure = _unencodable(error)
         raise failure
@@ -123,12 +134,42 @@ def decode_classification(value: bytes, content_type: str | None = None) -> Clas
         if media_type(content_type) == JSON:
             result = _from_json(parse_object(value))
         else:
-            result = _from_message(_parse_message(value))
+            result = _from_message(parse_message(classifier_pb2.Classification, value))
         _check(result)
     except DecodeError as error:
         failure = ClassificationError(error.reason, error.detail)
     else:
         return result
+    raise failure
+
+
+def encode_classifications(results: Iterable[Classification]) -> bytes:
+    """Encode a ``clf.v1.ClassifyBatchResponse``.
+
+    Raises:
+        ClassificationError: as ``Classification.to_protobuf``.
+    """
+    batch = classifier_pb2.ClassifyBatchResponse()
+    for result in results:
+        batch.classifications.append(result.to_message())
+    return batch.SerializeToString()
+
+
+def decode_classifications(value: bytes) -> list[Classification]:
+    """Decode a ``clf.v1.ClassifyBatchResponse``.
+
+    Raises:
+        ClassificationError: for whatever is wrong with the bytes.
+    """
+    try:
+        batch = parse_message(classifier_pb2.ClassifyBatchResponse, value)
+        results = [_from_message(message) for message in batch.classifications]
+        for result in results:
+            _check(result)
+    except DecodeError as error:
+        failure = ClassificationError(error.reason, error.detail)
+    else:
+        return results
     raise failure
 
 
@@ -218,23 +259,18 @@ def _read_model(fields: dict[str, object] | None) -> ModelStamp | None:
 
 
 def _to_message(result: Classification) -> classifier_pb2.Classification:
-    return classifier_pb2.Classification(
-        url=result.url,
-        lang=result.lang,
-        status=_STATUS_NUMBERS[result.status],
-        labels=result.labels,
-        classes=[classifier_pb2.ClassProbability(name=name, prob=prob) for name, prob in result.classes],
-        model=None if result.model is None else classifier_pb2.ModelStamp(**result.model._asdict()),
-        source=None if result.source is None else classifier_pb2.Source(**result.source._asdict()),
-    )
-
-
-def _parse_message(value: bytes) -> classifier_pb2.Classification:
-    try:
-        return classifier_pb2.Classification.FromString(value)
-    except ProtobufError:
-        detail = "the value is no clf.v1.Classification: truncated, another format, or a string is not UTF-8"
-    raise ClassificationError(DecodeReason.NOT_PROTOBUF, detail)
+    url, lang, status, labels, classes, model, source = result
+    message = classifier_pb2.Classification(url=url, lang=lang, status=_STATUS_NUMBERS[status], labels=labels)
+    add = message.classes.add  # half the time that it takes to hand over a list of messages
+    for name, prob in classes:
+        add(name=name, prob=prob)
+    if model is not None:
+        message.model.SetInParent()
+        message.model.lang, message.model.version, message.model.digest = model
+    if source is not None:
+        message.source.SetInParent()
+        message.source.topic, message.source.partition, message.source.offset = source
+    return message
 
 
 def _from_message(message: classifier_pb2.Classification) -> Classification:

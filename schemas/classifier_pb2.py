@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18schemas/classifier.proto\x12\x06\x63lf.v1\"B\n\x08\x44ocument\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04lang\x18\x04 \x01(\t\".\n\x10\x43lassProbability\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04prob\x18\x02 \x01(\x01\";\n\nModelStamp\x12\x0c\n\x04lang\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\":\n\x06Source\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"\xc9\x01\n\x0e\x43lassification\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04lang\x18\x02 \x01(\t\x12\x1e\n\x06status\x18\x03 \x01(\x0e\x32\x0e.clf.v1.Status\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12)\n\x07\x63lasses\x18\x05 \x03(\x0b\x32\x18.clf.v1.ClassProbability\x12!\n\x05model\x18\x06 \x01(\x0b\x32\x12.clf.v1.ModelStamp\x12\x1e\n\x06source\x18\x07 \x01(\x0b\x32\x0e.clf.v1.Source*j\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11STATUS_CLASSIFIED\x10\x01\x12\x1f\n\x1bSTATUS_UNSUPPORTED_LANGUAGE\x10\x02\x12\x10\n\x0cSTATUS_EMPTY\x10\x03\x42\x02P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18schemas/classifier.proto\x12\x06\x63lf.v1\"B\n\x08\x44ocument\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04lang\x18\x04 \x01(\t\".\n\x10\x43lassProbability\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04prob\x18\x02 \x01(\x01\";\n\nModelStamp\x12\x0c\n\x04lang\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\":\n\x06Source\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"\xc9\x01\n\x0e\x43lassification\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04lang\x18\x02 \x01(\t\x12\x1e\n\x06status\x18\x03 \x01(\x0e\x32\x0e.clf.v1.Status\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12)\n\x07\x63lasses\x18\x05 \x03(\x0b\x32\x18.clf.v1.ClassProbability\x12!\n\x05model\x18\x06 \x01(\x0b\x32\x12.clf.v1.ModelStamp\x12\x1e\n\x06source\x18\x07 \x01(\x0b\x32\x0e.clf.v1.Source\";\n\x14\x43lassifyBatchRequest\x12#\n\tdocuments\x18\x01 \x03(\x0b\x32\x10.clf.v1.Document\"H\n\x15\x43lassifyBatchResponse\x12/\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x16.clf.v1.Classification*j\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11STATUS_CLASSIFIED\x10\x01\x12\x1f\n\x1bSTATUS_UNSUPPORTED_LANGUAGE\x10\x02\x12\x10\n\x0cSTATUS_EMPTY\x10\x03\x32\x90\x01\n\nClassifier\x12\x34\n\x08\x43lassify\x12\x10.clf.v1.Document\x1a\x16.clf.v1.Classification\x12L\n\rClassifyBatch\x12\x1c.clf.v1.ClassifyBatchRequest\x1a\x1d.clf.v1.ClassifyBatchResponseB\x02P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'schemas.classifier_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'P\001'
-  _globals['_STATUS']._serialized_start=477
-  _globals['_STATUS']._serialized_end=583
+  _globals['_STATUS']._serialized_start=612
+  _globals['_STATUS']._serialized_end=718
   _globals['_DOCUMENT']._serialized_start=36
   _globals['_DOCUMENT']._serialized_end=102
   _globals['_CLASSPROBABILITY']._serialized_start=104
@@ -44,4 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCE']._serialized_end=271
   _globals['_CLASSIFICATION']._serialized_start=274
   _globals['_CLASSIFICATION']._serialized_end=475
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=477
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=536
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=538
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=610
+  _globals['_CLASSIFIER']._serialized_start=721
+  _globals['_CLASSIFIER']._serialized_end=865
 # @@protoc_insertion_point(module_scope)

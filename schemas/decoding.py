@@ -1,11 +1,17 @@
 """What every decoder here shares: the closed set of reasons, the error, and strict readers of JSON fields."""
 
 from enum import StrEnum
+from typing import TypeVar
 
 import orjson
+from google.protobuf.message import DecodeError as ProtobufError
+from google.protobuf.message import Message
 
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
+
+Parsed = TypeVar("Parsed", bound=Message)
+
 _JSON_NAMES = {
     type(None): "null",
     bool: "a boolean",
@@ -63,6 +69,20 @@ def parse_object(value: bytes) -> dict[str, object]:
         raise DecodeError(DecodeReason.NOT_AN_OBJECT, f"the value is {json_name(parsed)}, not an object")
     # Raised out here because orjson's error holds the whole document, which must not become a context.
     raise _not_json(value, message, position)
+
+
+def parse_message(kind: type[Parsed], value: bytes) -> Parsed:
+    """Parse one protobuf message of a generated class.
+
+    Raises:
+        DecodeError: not_protobuf.
+    """
+    try:
+        return kind.FromString(value)
+    except ProtobufError as error:
+        # The library has one class of error for everything, and its text is all that tells.
+        why = "a string is not UTF-8" if "UTF-8" in str(error) else "it is truncated, or of another format"
+    raise DecodeError(DecodeReason.NOT_PROTOBUF, f"the value is no {kind.DESCRIPTOR.full_name}: {why}")
 
 
 def _not_json(value: bytes, message: str, position: int) -> DecodeError:

@@ -1,12 +1,12 @@
 """A crawled document: what the input topic carries."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import orjson
-from google.protobuf.message import DecodeError as ProtobufError
 
 from schemas import classifier_pb2
-from schemas.decoding import DecodeError, DecodeReason, parse_object, wrong_type
+from schemas.decoding import DecodeError, DecodeReason, parse_message, parse_object, wrong_type
 from schemas.headers import JSON, media_type
 from schemas.language import normalise_language
 
@@ -17,6 +17,8 @@ __all__ = [
     "Document",
     "DocumentError",
     "decode_document",
+    "decode_documents",
+    "encode_documents",
 ]
 
 DEFAULT_MAX_BYTES = 10 * 2**20
@@ -73,9 +75,17 @@ class Document(NamedTuple):
         Raises:
             DocumentError: not_utf8, a field holds a lone surrogate.
         """
+        return self.to_message().SerializeToString()
+
+    def to_message(self) -> classifier_pb2.Document:
+        """The same as a message, to be put into another.
+
+        Raises:
+            DocumentError: not_utf8, a field holds a lone surrogate.
+        """
         fields = {"url": self.url, "title": self.title, "text": self.text, "lang": self.lang}
         try:
-            return classifier_pb2.Document(**fields).SerializeToString()
+            return classifier_pb2.Document(**fields)
         except UnicodeEncodeError:
             failure = _unencodable(fields)
         raise failure
@@ -92,9 +102,7 @@ def decode_document(value: bytes, content_type: str | None = None, max_bytes: in
     Raises:
         DocumentError: for whatever is wrong with the bytes, and nothing else is ever raised for bytes.
     """
-    if len(value) > max_bytes:
-        detail = f"the value has {len(value)} bytes, the limit is {max_bytes}"
-        raise DocumentError(DecodeReason.TOO_LARGE, detail)
+    _check_size(value, max_bytes)
     try:
         if content_type is None or media_type(content_type) == JSON:
             return _from_json(value)
@@ -102,6 +110,43 @@ def decode_document(value: bytes, content_type: str | None = None, max_bytes: in
     except DecodeError as error:
         failure = DocumentError(error.reason, error.detail)
     raise failure
+
+
+def decode_documents(value: bytes, max_bytes: int = DEFAULT_MAX_BYTES, max_documents: int = 1000) -> list[Document]:
+    """Decode a ``clf.v1.ClassifyBatchRequest``.
+
+    Args:
+        value: The message.
+        max_bytes: Longer values are refused before they are parsed ...
+        max_documents: ... and longer lists before their documents are read.
+
+    Raises:
+        DocumentError: for whatever is wrong with the bytes; the detail names the document by its index.
+    """
+    _check_size(value, max_bytes)
+    try:
+        return _from_batch(parse_message(classifier_pb2.ClassifyBatchRequest, value), max_documents)
+    except DecodeError as error:
+        failure = DocumentError(error.reason, error.detail)
+    raise failure
+
+
+def encode_documents(documents: Iterable[Document]) -> bytes:
+    """Encode a ``clf.v1.ClassifyBatchRequest``.
+
+    Raises:
+        DocumentError: not_utf8, a field holds a lone surrogate.
+    """
+    batch = classifier_pb2.ClassifyBatchRequest()
+    for document in documents:
+        batch.documents.append(document.to_message())
+    return batch.SerializeToString()
+
+
+def _check_size(value: bytes, max_bytes: int) -> None:
+    if len(value) > max_bytes:
+        detail = f"the value has {len(value)} bytes, the limit is {max_bytes}"
+        raise DocumentError(DecodeReason.TOO_LARGE, detail)
 
 
 def _from_json(value: bytes) -> Document:
@@ -121,13 +166,23 @@ def _from_json(value: bytes) -> Document:
 
 
 def _from_protobuf(value: bytes) -> Document:
+    return _from_message(parse_message(classifier_pb2.Document, value))
+
+
+def _from_message(message: classifier_pb2.Document) -> Document:
+    return Document(checked_url(message.url), message.title, message.text, message.lang)
+
+
+def _from_batch(message: classifier_pb2.ClassifyBatchRequest, max_documents: int) -> list[Document]:
+    if len(message.documents) > max_documents:
+        detail = f"the batch has {len(message.documents)} documents, the limit is {max_documents}"
+        raise DecodeError(DecodeReason.TOO_LARGE, detail)
+    documents: list[Document] = []
     try:
-        message = classifier_pb2.Document.FromString(value)
-    except ProtobufError:
-        detail = "the value is no clf.v1.Document: truncated, another format, or a string is not UTF-8"
-    else:
-        return Document(checked_url(message.url), message.title, message.text, message.lang)
-    raise DecodeError(DecodeReason.NOT_PROTOBUF, detail)
+        documents.extend(map(_from_message, message.documents))
+    except DecodeError as error:
+        raise DecodeError(error.reason, f"document {len(documents)}: {error.detail}") from None
+    return documents
 
 
 def checked_url(url: object) -> str:
