@@ -2,19 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import compress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.choice import choose_scorer
 from models.content import Fallback
 from models.reader import Bundle
-from models.scorer import Scorer
+from models.scorer import Scorer, Scores
 
 PROBABILITY_DECIMALS: Final = 6
 _DIGEST_CHARS: Final = 16
+_SCALE: Final = 10.0**PROBABILITY_DECIMALS
+_FEW_CLASSES: Final = 150
+_PAGE_BYTES: Final = 4096
+_SAMPLE_CHARS: Final = 3000  # an article's
 
 
 class Prediction(NamedTuple):
@@ -49,6 +55,8 @@ class Model:
             taken as float32, the precision of the scores.
         fallback: what happens when no class reaches its threshold.
         reference_because: why the reference scorer serves although nobody asked for it; None when the native one does.
+        sample: a text of an article's length, most of whose terms it knows.
+        arrays: what is mapped from its files.
     """
 
     lang: str
@@ -59,6 +67,16 @@ class Model:
     thresholds: tuple[float, ...]
     fallback: Fallback
     reference_because: str | None = None
+    sample: str = ""
+    arrays: tuple[NDArray[Any], ...] = ()
+
+    def touch(self) -> None:
+        """Read a byte of each page of the mapped arrays, so that those that had been dropped from memory are back.
+
+        Other threads run meanwhile.
+        """
+        for array in self.arrays:
+            array.reshape(-1).view(np.uint8)[::_PAGE_BYTES].max(initial=0)
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction per text, in order.
@@ -67,6 +85,8 @@ class Model:
             TypeError: `texts` is one string, or holds something that is not a string.
         """
         scores = self.scorer.score(texts)
+        if len(texts) == 1 and len(self.classes) <= _FEW_CLASSES:
+            return [self._rank_one(scores)]
         ranking = np.argsort(-scores.probabilities, axis=1, kind="stable")
         thresholds = np.asarray(self.thresholds, dtype=np.float32)
         reached = np.take_along_axis(scores.probabilities >= thresholds, ranking, axis=1)
@@ -79,6 +99,24 @@ class Model:
         classes = map(tuple, map(zip, names, rounded.tolist()))
         predictions = map(Prediction, scores.known.tolist(), labels, classes)
         return [prediction if prediction.known else _UNKNOWN for prediction in predictions]
+
+    def _rank_one(self, scores: Scores) -> Prediction:
+        """The same for one text, without arrays: they pay from some hundred numbers on (BENCHMARKS.md)."""
+        if not scores.known[0]:
+            return _UNKNOWN
+        names, probabilities = self.classes, scores.probabilities[0].tolist()
+        thresholds = _single_precision(self.thresholds)
+        ranking = sorted(range(len(names)), key=probabilities.__getitem__, reverse=True)
+        labels = tuple(names[column] for column in ranking if probabilities[column] >= thresholds[column])
+        if not labels and self.fallback is Fallback.BEST:
+            labels = (names[ranking[0]],)
+        classes = tuple((names[column], round(probabilities[column] * _SCALE) / _SCALE) for column in ranking)
+        return Prediction(known=True, labels=labels, classes=classes)
+
+
+@lru_cache
+def _single_precision(numbers: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(np.asarray(numbers, dtype=np.float32).tolist())
 
 
 def load_model(directory: Path) -> Model:
@@ -102,4 +140,6 @@ def load_model(directory: Path) -> Model:
         thresholds=manifest.thresholds,
         fallback=manifest.fallback,
         reference_because=fallback_reason,
+        sample=max(bundle.golden.texts, key=len)[:_SAMPLE_CHARS],
+        arrays=tuple(array for array in (bundle.index, bundle.idf, bundle.weights) if array is not None),
     )
