@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("training.cli:evaluate", "Measure a model on labelled documents it has not seen."),
     "models": ("worker.commands.models:models", "List, inspect, verify and activate models."),
     "worker": ("worker.commands.worker:worker", "Classify documents as they arrive, until told to stop."),
+    "serve": ("worker.commands.serve:serve", "Answer callers that cannot wait, over gRPC, within 100 ms."),
     "classify": ("worker.commands.classify:classify", "Classify JSON lines without Kafka."),
     "send": ("worker.commands.send:send", "Send documents into the documents topic."),
     "tail": ("worker.commands.tail:tail", "Follow the results."),

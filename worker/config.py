@@ -1,4 +1,4 @@
-"""Every setting of the worker: frozen dataclasses whose fields are the options of the command line."""
+"""The settings of `clf worker` and `clf serve`: frozen dataclasses whose fields are options of the command line."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +13,7 @@ from worker.stream.policy import OnFailure
 SHARE = FiniteRange(0, 1)
 SECONDS = FiniteRange(0, min_open=True)
 COUNT = click.IntRange(min=1)
+PORT = click.IntRange(0, 65535)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -138,13 +139,124 @@ class Http:
     """The port for health and metrics."""
 
     http_host: str = option("127.0.0.1", "Address the health and metrics port listens on; 0.0.0.0 for all.")
-    http_port: int = option(
-        9464, "Port for /status, /ready and /metrics; 0 takes a free one.", type=click.IntRange(0, 65535)
-    )
+    http_port: int = option(9464, "Port for /status, /ready and /metrics; 0 takes a free one.", type=PORT)
     service_file: Path = option(
         Path("service.json"),
         "File that tells which ports were taken.",
         type=click.Path(dir_okay=False, path_type=Path),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServeHttp(Http):
+    """The same port of `clf serve`, another by default: both run on one machine."""
+
+    http_port: int = option(9465, "Port for /status, /ready and /metrics; 0 takes a free one.", type=PORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Grpc:
+    """The gRPC port, and what it takes in."""
+
+    grpc_host: str = option("127.0.0.1", "Address the gRPC port listens on; 0.0.0.0 for all.")
+    grpc_port: int = option(50051, "Port for calls; 0 takes a free one.", type=PORT)
+    processes: int = option(
+        1,
+        "Server processes, one per core to be used. Each has ports of its own: the next ones up, or free ones with 0; "
+        "the service file lists them all.",
+        type=click.IntRange(1, 64),
+    )
+    threads: int = option(4, "Threads that answer calls, per process.", type=click.IntRange(1, 64))
+    max_calls: int = option(
+        16,
+        "Calls in hand at once, per process, waiting or worked on. Further ones are refused at once "
+        "(RESOURCE_EXHAUSTED).",
+        type=COUNT,
+    )
+    min_time_left: float = option(
+        0.002,
+        "A call whose caller waits for less than this many seconds more is refused (DEADLINE_EXCEEDED): its answer "
+        "would come too late.",
+        type=FiniteRange(0),
+    )
+    max_message_bytes: int = option(
+        4 * 2**20, "Requests above this size are refused (INVALID_ARGUMENT).", type=click.IntRange(1, 2**30)
+    )
+    max_batch: int = option(64, "Most documents of one ClassifyBatch.", type=COUNT)
+    lame_duck: float = option(
+        2.0,
+        "Seconds to go on answering after SIGTERM, while callers learn that this server is not serving any more.",
+        type=FiniteRange(0),
+    )
+    grace: float = option(5.0, "Seconds after that for finishing the calls in hand.", type=FiniteRange(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Encryption of the gRPC port; without a certificate it is plain text."""
+
+    tls_cert: Path | None = option(
+        None, "Certificate chain in PEM. Read again when the file changes, without a restart.", type=FILE
+    )
+    tls_key: Path | None = option(None, "Its private key in PEM.", type=FILE)
+    tls_client_ca: Path | None = option(
+        None, "Certificates in PEM that callers must have theirs from (mutual TLS).", type=FILE
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KeepWarm:
+    """What keeps the first call after a pause from being the slow one."""
+
+    keep_warm: float = option(
+        1.0,
+        "Seconds between synthetic calls that keep models and code in memory; 0 makes none after the start.",
+        type=FiniteRange(0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLog:
+    """One JSON line per answered document, in hourly files, written off the path of the calls."""
+
+    request_log: Path | None = option(
+        None,
+        "Directory for request-YYYY-mm-ddTHH.log (UTC). [default: no request log]",
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    request_log_text: bool = option(False, "Log titles and texts of documents too.")  # noqa: FBT003 - the default of a flag
+    request_log_days: float = option(7.0, "Files older than this many days are deleted.", type=SECONDS)
+    request_log_bytes: int = option(
+        2**30, "The oldest files are deleted when all together exceed this size.", type=COUNT
+    )
+    request_log_entries: int = option(
+        10_000, "Entries that wait to be written; further ones are dropped and counted.", type=COUNT
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Registration with Consul, so that callers find the server."""
+
+    register: bool = option(False, "Register with Consul while serving, and deregister on stop.")  # noqa: FBT003 - the default of a flag
+
+
+@dataclass(frozen=True, slots=True)
+class Consul:
+    """The Consul agent, and what it is told."""
+
+    consul: str = option("http://127.0.0.1:8500", "URL of the Consul agent.")
+    consul_token: str = option("", "ACL token. Give it by the environment, where no process list shows it.")
+    advertise: str = option(
+        "", "Address that callers reach the ports at. [default: the one listened on, else that of the Consul agent]"
+    )
+    tags: str = option("", "Tags of the services, comma-separated.")
+    check_interval: float = option(5.0, "Seconds between Consul's requests to /status.", type=FiniteRange(1))
+    critical_timeout: float = option(
+        60.0,
+        "A service that has been critical for this many seconds is deregistered by Consul, which takes no less than "
+        "60; a crashed server goes so.",
+        type=FiniteRange(60),
     )
 
 
@@ -170,4 +282,19 @@ class WorkerConfig:
     failures: Failures
     scoring: Scoring
     http: Http
+    logging: Logging
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """Everything `clf serve` needs to run."""
+
+    scoring: Scoring
+    grpc: Grpc
+    tls: Tls
+    keep_warm: KeepWarm
+    request_log: RequestLog
+    registration: Registration
+    consul: Consul
+    serve_http: ServeHttp
     logging: Logging

@@ -1,4 +1,4 @@
-"""The states of a worker and its legal moves, in one table. `/ready` reads it, signals drive it."""
+"""The states of a worker or server and its legal moves, in one table. `/ready` reads it, signals drive it."""
 
 import signal
 import threading
@@ -20,10 +20,11 @@ class State(StrEnum):
 
 
 # STARTING -> WAITING: models are loaded and warmed, the group is joined; no partitions yet.
+# STARTING -> RUNNING: the same of `clf serve`, which waits for no partitions.
 # WAITING <-> RUNNING: partitions are assigned, or all are gone.
 # DRAINING: told to stop; nothing more is taken in.
 MOVES: dict[State, frozenset[State]] = {
-    State.STARTING: frozenset({State.WAITING, State.DRAINING, State.FAILED}),
+    State.STARTING: frozenset({State.WAITING, State.RUNNING, State.DRAINING, State.FAILED}),
     State.WAITING: frozenset({State.RUNNING, State.DRAINING, State.FAILED}),
     State.RUNNING: frozenset({State.WAITING, State.DRAINING, State.FAILED}),
     State.DRAINING: frozenset({State.STOPPED, State.FAILED}),
@@ -32,7 +33,7 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 _NOT_READY = {
-    State.STARTING: "models are being loaded and topics checked",
+    State.STARTING: "still starting: models are being loaded",
     State.WAITING: "no partitions are assigned to this worker",
     State.DRAINING: "shutting down",
     State.STOPPED: "stopped",
@@ -93,6 +94,10 @@ class StopSignals:
     def stopping(self) -> bool:
         """Whether a signal came."""
         return self._stopping.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a signal that long; returns whether one came."""
+        return self._stopping.wait(seconds)
 
     @contextmanager
     def installed(self) -> Iterator["StopSignals"]:

@@ -1,4 +1,7 @@
-"""Every metric of the worker, on a registry of its own. Label values come from closed sets, never from documents."""
+"""Every metric of `clf worker` and `clf serve`, on a registry of their own.
+
+Label values come from closed sets, never from documents.
+"""
 
 import bisect
 import platform
@@ -11,6 +14,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from models.model import Model
+from schemas.classification import Classification
 from worker.clock import Clock
 from worker.config import Topics
 from worker.stream.ports import RebalanceEvent
@@ -18,7 +22,11 @@ from worker.stream.records import Outcome, TopicPartition
 
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+_CALL_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+# gRPC gives a call without a deadline some hundred years.
+_NO_DEADLINE = 1e9
+_REFUSALS = {"ResourceExhausted": "too_many_calls", "DeadlineExceeded": "too_little_time", "Canceled": "abandoned"}
 
 
 class BulkHistogram(Collector):
@@ -40,6 +48,12 @@ class BulkHistogram(Collector):
                 self._counts[bisect.bisect_left(self._bounds, value)] += 1
                 self._sum += value
 
+    def observe(self, value: float) -> None:
+        """Count one value in."""
+        with self._lock:
+            self._counts[bisect.bisect_left(self._bounds, value)] += 1
+            self._sum += value
+
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """The present state, as Prometheus reads it: cumulative counts per upper bound."""
         with self._lock:
@@ -52,12 +66,47 @@ class BulkHistogram(Collector):
         yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=total)
 
 
-class Metrics:
-    """Defines the metrics and implements the loop's `Observer`. Any thread may call it."""
+class ServiceMetrics:
+    """What every process that serves models tells of itself. Any thread may call it."""
+
+    def __init__(self, registry: CollectorRegistry, version: str) -> None:
+        self._registry = registry
+        self._version = version
+        self.predictions = Counter(
+            "clf_predictions", "Labels given, by language and class.", ["lang", "name"], registry=registry
+        )
+        self.models = Gauge(
+            "clf_model_info", "1 for each model that is being served.", ["lang", "version", "digest"], registry=registry
+        )
+        self._build = Info("clf_build", "The program, and which scorers serve its models.", registry=registry)
+        self._tell_build(())
+        ProcessCollector(registry=registry)  # its CPU seconds, resident memory and open descriptors
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def serving(self, models: Iterable[Model]) -> None:
+        """These models are served from now on."""
+        self.models.clear()
+        scorers = set()
+        for model in models:
+            self.models.labels(model.lang, model.version, model.digest).set(1)
+            scorers.add(model.scorer.name)
+        self._tell_build(sorted(scorers))
+
+    def _tell_build(self, scorers: Sequence[str]) -> None:
+        """`scorer` is "native", "reference", "native+reference" or, without models, "none"."""
+        scorer = "+".join(scorers) or "none"
+        self._build.info({"version": self._version, "python": platform.python_version(), "scorer": scorer})
+
+
+class Metrics(ServiceMetrics):
+    """Those of `clf worker`; implements the loop's `Observer`."""
 
     def __init__(self, registry: CollectorRegistry, clock: Clock, topics: Topics, version: str) -> None:
         """`topics` are the names the `topic` label takes."""
-        self._registry = registry
+        super().__init__(registry, version)
         self._clock = clock
         self._documents = topics.documents
         self._oldest_ms: int | None = None
@@ -65,15 +114,10 @@ class Metrics:
         self._define_counters(partial(Counter, registry=registry))
         self._define_gauges(partial(Gauge, registry=registry))
         self._define_histograms(registry)
-        self._version = version
-        self._build = Info("clf_build", "The program, and which scorers serve its models.", registry=registry)
-        self._tell_build(())
-        ProcessCollector(registry=registry)  # its CPU seconds, resident memory and open descriptors
 
     def _define_counters(self, counter: Callable[..., Counter]) -> None:
         self.records = counter("clf_records", "Input records settled, by how they ended.", ["topic", "outcome"])
         self.dead = counter("clf_dead_letters", "Records that became dead letters, by reason.", ["reason"])
-        self.predictions = counter("clf_predictions", "Labels given, by language and class.", ["lang", "name"])
         self.aborted = counter("clf_transactions_aborted", "Transactions that were aborted and run again.")
         self.rebalances = counter("clf_rebalances", "Changes of the assignment: assigned, revoked, lost.", ["event"])
 
@@ -83,7 +127,6 @@ class Metrics:
         )
         self.assigned = gauge("clf_assigned_partitions", "Partitions assigned to this worker.", ["topic"])
         self.assigned.labels(self._documents).set(0)
-        self.models = gauge("clf_model_info", "1 for each model that is being served.", ["lang", "version", "digest"])
         oldest = gauge(
             "clf_oldest_record_age_seconds",
             "Age of the oldest record that was read and is not yet committed; 0 when there is none.",
@@ -107,24 +150,6 @@ class Metrics:
             _LATENCY_BUCKETS,
             registry,
         )
-
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
-
-    def serving(self, models: Iterable[Model]) -> None:
-        """These models are served from now on."""
-        self.models.clear()
-        scorers = set()
-        for model in models:
-            self.models.labels(model.lang, model.version, model.digest).set(1)
-            scorers.add(model.scorer.name)
-        self._tell_build(sorted(scorers))
-
-    def _tell_build(self, scorers: Sequence[str]) -> None:
-        """`scorer` is "native", "reference", "native+reference" or, without models, "none"."""
-        scorer = "+".join(scorers) or "none"
-        self._build.info({"version": self._version, "python": platform.python_version(), "scorer": scorer})
 
     def lags(self, lags: Mapping[TopicPartition, int]) -> None:
         """The present lag of every assigned partition; those of others vanish."""
@@ -177,3 +202,105 @@ class Metrics:
     def _oldest_age(self) -> float:
         oldest = self._oldest_ms
         return 0.0 if oldest is None else max(0.0, self._clock.time() - oldest / 1000)
+
+
+class GrpcMetrics(ServiceMetrics):
+    """Those of `clf serve`; keeps the books of its calls."""
+
+    def __init__(
+        self, registry: CollectorRegistry, version: str, service: str, methods: Sequence[str], codes: Sequence[str]
+    ) -> None:
+        """`service`, `methods` and `codes` are what the labels of those names take."""
+        super().__init__(registry, version)
+        self._define_calls(registry, service, methods, codes)
+        self.latency = BulkHistogram(
+            "clf_latency_seconds", "From the arrival of an answered call until its answer.", _CALL_BUCKETS, registry
+        )
+        self.time_left = BulkHistogram(
+            "clf_time_left_seconds",
+            "Until the caller's deadline, when work on a call began; calls without a deadline do not count.",
+            _CALL_BUCKETS,
+            registry,
+        )
+        counter = partial(Counter, registry=registry)
+        self.failures = counter("clf_failures", "Calls that got no answer, by gRPC status code.", ["code"])
+        self.refusals = counter(
+            "clf_refused_calls",
+            "Calls sent away before any work: too_many_calls, too_little_time, abandoned.",
+            ["reason"],
+        )
+        self.documents = counter("clf_answered_documents", "Documents answered, by what came of them.", ["status"])
+        self.log_drops = counter("clf_request_log_dropped", "Entries the request log lost, by reason.", ["reason"])
+        self.synthetic = counter("clf_keep_warm_calls", "Synthetic calls that keep the server warm.", ["outcome"])
+        self.synthetic_seconds = BulkHistogram(
+            "clf_keep_warm_seconds", "What a synthetic call took.", _CALL_BUCKETS, registry
+        )
+        self._in_hand = Gauge("clf_calls_in_hand", "Calls that wait for a thread or have one.", registry=registry)
+        self._log_waiting = Gauge(
+            "clf_request_log_waiting_entries", "Entries of the request log not written yet.", registry=registry
+        )
+
+    def _define_calls(
+        self, registry: CollectorRegistry, service: str, methods: Sequence[str], codes: Sequence[str]
+    ) -> None:
+        labels = ["grpc_type", "grpc_service", "grpc_method"]
+        started = Counter("grpc_server_started", "Calls that came.", labels, registry=registry)
+        handled = Counter("grpc_server_handled", "Calls that ended.", [*labels, "grpc_code"], registry=registry)
+        seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "From the arrival of a call until its end.",
+            labels,
+            buckets=_CALL_BUCKETS,
+            registry=registry,
+        )
+        values = {name: ("unary", service, name) for name in methods}
+        self._started = {name: started.labels(*of_method) for name, of_method in values.items()}
+        self._handled = {
+            (name, code): handled.labels(*of_method, code) for name, of_method in values.items() for code in codes
+        }
+        self._seconds = {name: seconds.labels(*of_method) for name, of_method in values.items()}
+
+    def watch(self, calls_in_hand: Callable[[], float], log_entries_waiting: Callable[[], float]) -> None:
+        """Where the gauges look when somebody asks."""
+        self._in_hand.set_function(calls_in_hand)
+        self._log_waiting.set_function(log_entries_waiting)
+
+    # --- the calls' Books ----------------------------------------------------------------------------------------
+
+    def began(self, method: str) -> None:
+        """A call came."""
+        self._started[method].inc()
+
+    def refused(self, method: str) -> None:
+        """Too many calls are in hand."""
+        self._failed(method, "ResourceExhausted")
+
+    def ended(self, method: str, code: str, seconds: float, seconds_left: float | None) -> None:
+        """A call was answered, or not."""
+        self._seconds[method].observe(seconds)
+        if seconds_left is not None and seconds_left < _NO_DEADLINE:
+            self.time_left.observe(seconds_left)
+        if code == "OK":
+            self._handled[method, code].inc()
+            self.latency.observe(seconds)
+        else:
+            self._failed(method, code)
+
+    def _failed(self, method: str, code: str) -> None:
+        self._handled[method, code].inc()
+        self.failures.labels(code).inc()
+        if code in _REFUSALS:
+            self.refusals.labels(_REFUSALS[code]).inc()
+
+    def answered(self, results: Iterable[Classification]) -> None:
+        """Documents of an answered call."""
+        for result in results:
+            self.documents.labels(result.status).inc()
+            for name in result.labels:
+                self.predictions.labels(result.lang, name).inc()
+
+    def kept_warm(self, seconds: float | None) -> None:
+        """A synthetic call took that long; None: it failed."""
+        self.synthetic.labels("failed" if seconds is None else "answered").inc()
+        if seconds is not None:
+            self.synthetic_seconds.observe(seconds)

@@ -1,0 +1,68 @@
+"""The service `clf.v1.Classifier` on gRPC: who gets an answer, and with which status code the others go away."""
+
+from collections.abc import Callable
+
+import grpc
+
+from schemas import classifier_pb2
+from worker.serve.answers import Answer, Answered, Answers, CannotAnswerError, Fault
+from worker.serve.calls import CallPool
+
+SERVICE = classifier_pb2.DESCRIPTOR.services_by_name["Classifier"].full_name
+# The same calls under another name, for the server's own, which nobody keeps books about.
+SYNTHETIC_SERVICE = f"{SERVICE}.Synthetic"
+METHODS = ("Classify", "ClassifyBatch")
+
+_CODES = {Fault.REQUEST: grpc.StatusCode.INVALID_ARGUMENT, Fault.SCORING: grpc.StatusCode.INTERNAL}
+# A large message takes at least that long; articles of 3 kB, measured, twice.
+_SECONDS_PER_BYTE = 1 / 200e6
+
+Listener = Callable[[str, Answered, float], None]
+
+
+class Servicer:
+    """Takes and gives bytes, so that a message that is none is refused with our code and words, not with gRPC's."""
+
+    def __init__(self, answers: Answers, pool: CallPool, min_seconds_left: float, listener: Listener) -> None:
+        """Refuse callers who wait for less than `min_seconds_left` more; tell `listener` of each answer in the books.
+
+        The listener gets the method's name, the answer, and the seconds since the call came.
+        """
+        self._answers = {"Classify": answers.classify, "ClassifyBatch": answers.classify_batch}
+        self._pool = pool
+        self._min_seconds_left = min_seconds_left
+        self._listener = listener
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """What a server is made of."""
+        methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            name: grpc.unary_unary_rpc_method_handler(self._behaviour(self._answers[name])) for name in METHODS
+        }
+        return [grpc.method_handlers_generic_handler(service, methods) for service in (SERVICE, SYNTHETIC_SERVICE)]
+
+    def _behaviour(self, answer: Answer) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+        def behave(request: bytes, context: grpc.ServicerContext) -> bytes:
+            call = self._pool.current
+            call.code = grpc.StatusCode.UNKNOWN  # what a bug in here would give the caller
+            call.seconds_left = context.time_remaining()
+            needed = self._min_seconds_left + len(request) * _SECONDS_PER_BYTE
+            if call.seconds_left < needed:
+                call.code = grpc.StatusCode.DEADLINE_EXCEEDED
+                left = max(0.0, call.seconds_left) * 1000
+                context.abort(call.code, f"{left:.1f} ms were left, an answer needs {needed * 1000:.1f} ms; not begun")
+            if not context.is_active():
+                call.code = grpc.StatusCode.CANCELLED
+                context.abort(call.code, "nobody waits for the answer any more; not begun")
+            try:
+                answered = answer(request)
+            except CannotAnswerError as error:
+                call.code = _CODES[error.fault]
+                context.abort(call.code, str(error))
+            call.code = grpc.StatusCode.OK
+            if answered.remark:
+                context.set_details(answered.remark)
+            if call.method is not None:
+                self._listener(call.method, answered, self._pool.age(call))
+            return answered.reply
+
+        return behave

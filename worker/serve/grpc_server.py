@@ -1,0 +1,183 @@
+"""The gRPC server around the service: ports, health, reflection, and a stop that loses no call."""
+
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
+
+import grpc
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from worker.clock import Clock
+from worker.config import Grpc
+from worker.serve.calls import CallPool
+from worker.serve.grpc import SERVICE, Servicer
+from worker.stream.deadline import Deadline
+
+# Beyond that multiple of --max-message-bytes gRPC itself refuses a message, before it is read.
+_HARD_LIMIT: Final = 4
+# Calls that grpcio has not even looked at. What is beyond, gRPC's core sheds (as CANCELLED) for a tenth of the price:
+# without a limit they would pile up until all of them are late.
+_MOST_PENDING: Final = 32
+_QUIET_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.005
+
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class GrpcServerError(Exception):
+    """The server cannot be opened. The text says what to do."""
+
+
+class GrpcServer:
+    """One server with its port; its calls run on `pool`.
+
+    It also listens on a Unix socket in a directory of its own that only this user can enter, for the calls that it
+    makes to itself (`own_address`): they need neither a certificate nor a port.
+    """
+
+    def __init__(
+        self, config: Grpc, servicer: Servicer, pool: CallPool, credentials: grpc.ServerCredentials | None, clock: Clock
+    ) -> None:
+        """Take the port; callers are answered from `start` on.
+
+        Raises:
+            GrpcServerError: the port is taken, or no directory can be made.
+        """
+        self._clock = clock
+        self._pool = pool
+        self._server = grpc.server(
+            pool, handlers=servicer.handlers(), interceptors=[pool], options=_options(config.max_message_bytes)
+        )
+        self._health = health.HealthServicer()
+        self._add_standard_services()
+        try:
+            self._directory = tempfile.TemporaryDirectory(prefix="clf-serve-")
+        except OSError as error:
+            raise GrpcServerError(f"No temporary directory can be made: {error}. Set TMPDIR.") from error
+        self.own_address = f"unix:{Path(self._directory.name) / 'grpc.sock'}"
+        self.port = self._bind(config, credentials)
+        self.address = f"{_bracketed(config.grpc_host)}:{self.port}"
+
+    def start(self) -> None:
+        """Answer calls; the health service says not serving until `serving`."""
+        self._server.start()
+
+    def serving(self) -> None:
+        """Tell whoever watches the health service that calls may come."""
+        self._set_health(_SERVING)
+
+    def not_serving(self) -> None:
+        """Tell them that they should go elsewhere; calls are still answered."""
+        self._set_health(_NOT_SERVING)
+
+    def stop(self, grace: float) -> bool:
+        """Take no new calls, finish those in hand within `grace` seconds. Returns whether all of them were finished."""
+        deadline = Deadline(self._clock, grace)
+        self._server.stop(grace)
+        finished = self._await_quiet(deadline)
+        # What is still open are streams of those who watch the health service; they would wait for ever.
+        self._server.stop(None)
+        self._directory.cleanup()
+        return finished
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(0)
+
+    def _bind(self, config: Grpc, credentials: grpc.ServerCredentials | None) -> int:
+        address = f"{_bracketed(config.grpc_host)}:{config.grpc_port}"
+        try:
+            self._server.add_insecure_port(self.own_address)
+            if credentials is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            self._directory.cleanup()
+            raise GrpcServerError(
+                f"The gRPC port {address} cannot be opened. Another server may have it: take --grpc-port 0 for a free "
+                "one, or check --grpc-host."
+            ) from error
+
+    def _add_standard_services(self) -> None:
+        self._set_health(_NOT_SERVING)
+        services = {
+            health.SERVICE_NAME: _health_handlers(self._health, ThreadPoolExecutor(2, "health")),
+            reflection.SERVICE_NAME: _reflection_handlers(ThreadPoolExecutor(2, "reflection")),
+        }
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
+        )
+
+    def _set_health(self, status: int) -> None:
+        for name in (health.OVERALL_HEALTH, SERVICE):
+            self._health.set(name, status)
+
+    def _await_quiet(self, deadline: Deadline) -> bool:
+        """Wait until nothing has been in hand for a moment: what came in may not have been looked up yet."""
+        quiet_since = None
+        while not deadline.expired:
+            now = self._clock.monotonic()
+            if self._pool.in_hand:
+                quiet_since = None
+            elif quiet_since is None:
+                quiet_since = now
+            elif now - quiet_since >= _QUIET_SECONDS:
+                return True
+            self._clock.sleep(_POLL_SECONDS)
+        return self._pool.in_hand == 0
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.so_reuseport", 0),  # or a second server would take half of the calls of the same port, unnoticed
+        ("grpc.max_receive_message_length", _HARD_LIMIT * max_message_bytes),
+        ("grpc.server.max_pending_requests", _MOST_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _MOST_PENDING),
+        # Callers may ask every second whether the server is still there, also without calls.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 500),
+    ]
+
+
+# Whoever looks around must not keep a thread from the calls: these services have threads of their own. That is what
+# `experimental_thread_pool` means to grpcio.
+
+
+def _health_handlers(servicer: health.HealthServicer, pool: ThreadPoolExecutor) -> dict[str, _Handler]:
+    check, watch = _on(pool, servicer.Check), servicer.Watch  # `Watch` keeps no thread
+    read, write = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
+    return {
+        "Check": grpc.unary_unary_rpc_method_handler(check, read, write),
+        "Watch": grpc.unary_stream_rpc_method_handler(watch, read, write),
+    }
+
+
+def _reflection_handlers(pool: ThreadPoolExecutor) -> dict[str, _Handler]:
+    servicer = reflection.ReflectionServicer([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME])
+    read = reflection_pb2.ServerReflectionRequest.FromString
+    write = reflection_pb2.ServerReflectionResponse.SerializeToString
+    info = _on(pool, servicer.ServerReflectionInfo)
+    return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(info, read, write)}
+
+
+def _on(pool: ThreadPoolExecutor, behaviour: Callable[[Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
+    def behave(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - whatever that service takes and gives
+        return behaviour(request, context)
+
+    behave.experimental_thread_pool = pool  # type: ignore[attr-defined]  # functions may carry attributes
+    return behave

@@ -1,0 +1,223 @@
+"""The composition root of `clf serve`: builds every part of one server process, serves, and takes it down in order."""
+
+import gc
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from importlib.metadata import version
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from models.bundle import BundleError
+from models.model import Model
+from models.store import Store, StoreError
+from schemas.classification import Classification
+from schemas.document import Document
+from worker import logs
+from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
+from worker.clock import Clock, SystemClock
+from worker.config import ServeConfig
+from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
+from worker.serve.answers import Answered, Answers
+from worker.serve.calls import CODE_NAMES, CallPool
+from worker.serve.grpc import METHODS, SERVICE, Servicer
+from worker.serve.grpc_server import GrpcServer, GrpcServerError
+from worker.serve.http import HttpServer, routes
+from worker.serve.keep_warm import KeepWarm
+from worker.serve.metrics import GrpcMetrics
+from worker.serve.request_files import RequestLogSettings
+from worker.serve.request_log import Entry, RequestLog, RequestLogError
+from worker.serve.service_file import remove_service_file, write_service_file
+from worker.serve.tls import TlsError, credentials
+from worker.serving_models import load_models
+
+log = structlog.get_logger(__name__)
+
+_GC_THRESHOLD = (
+    100_000  # new objects between two searches for cyclic garbage, which take the interpreter from all calls
+)
+_WARM_ROUNDS = 50
+_POLL_SECONDS = 0.5
+_FLUSH_SECONDS = 2.0
+_DAY_SECONDS = 86_400
+_CANNOT_START = (GrpcServerError, TlsError, RequestLogError, StoreError, BundleError)
+
+
+class CannotServeError(Exception):
+    """Something must be put right before the server can run. The text says what."""
+
+
+def run_server(config: ServeConfig, clock: Clock | None = None) -> int:
+    """Run one server until it is told to stop. Returns the exit code (`worker.lifecycle.ExitCode`)."""
+    logs.configure(config.logging)
+    server = _Server(config, clock or SystemClock())
+    with StopSignals(server.force).installed() as signals:
+        try:
+            return server.run(signals)
+        except (CannotServeError, *_CANNOT_START) as error:
+            log.error("cannot_start", reason=str(error))  # noqa: TRY400 - the sentence is the message, not the stack
+            return ExitCode.CANNOT_START
+        except Exception:
+            log.exception("fatal", reason="This is a bug.")
+            os._exit(ExitCode.FATAL)  # threads that answer calls would hold up a regular exit
+
+
+class _Server:
+    """One server, in the order of its life: prepare, warm up, serve, stop."""
+
+    def __init__(self, config: ServeConfig, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._lifecycle = Lifecycle()
+        self._metrics = GrpcMetrics(
+            CollectorRegistry(), version("clf-worker"), SERVICE, METHODS, list(CODE_NAMES.values())
+        )
+
+    def run(self, signals: StopSignals) -> int:
+        """Live once. Raises what kept it from starting."""
+        config = self._config
+        with ExitStack() as stack:
+            http = self._open_http()
+            stack.callback(http.close)
+            stack.callback(remove_service_file, config.serve_http.service_file)
+            models = self._load_models()
+            request_log = self._open_request_log()
+            if request_log is not None:
+                stack.callback(request_log.close, _FLUSH_SECONDS)
+            pool = self._pool()
+            self._metrics.watch(lambda: pool.in_hand, lambda: request_log.waiting if request_log else 0)
+            servicer = self._servicer(models, pool, request_log)
+            server = stack.enter_context(GrpcServer(config.grpc, servicer, pool, credentials(config.tls), self._clock))
+            keep_warm = KeepWarm(server.own_address, models, self._metrics.kept_warm, self._clock)
+            stack.callback(keep_warm.close)
+            server.start()
+            self._warm_up(keep_warm)
+            server.serving()
+            self._lifecycle.move(State.RUNNING)
+            self._tell(http, server)
+            self._serve(signals)
+            return self._stop(server)
+
+    def force(self) -> None:
+        """A second signal: leave at once."""
+        log.warning("forced", reason="A second signal came before every call in hand was answered.")
+        os._exit(ExitCode.FATAL)
+
+    # --- prepare ----------------------------------------------------------------------------------------------
+
+    def _open_http(self) -> HttpServer:
+        config = self._config.serve_http
+        try:
+            return HttpServer(
+                config.http_host,
+                config.http_port,
+                routes(lambda: self._lifecycle.not_ready_because, self._metrics.exposition),
+            )
+        except OSError as error:
+            raise CannotServeError(
+                f"The health port {config.http_host}:{config.http_port} cannot be opened: {error}. Another server may "
+                "have the port: take --http-port 0 for a free one."
+            ) from error
+
+    def _tell(self, http: HttpServer, server: GrpcServer) -> None:
+        """Where to call."""
+        services = {"clf-grpc": server.address, "clf-health": f"{http.host}:{http.port}"}
+        path = self._config.serve_http.service_file
+        try:
+            write_service_file(path, services)
+        except OSError as error:
+            raise CannotServeError(f"{path} cannot be written: {error}. Name another with --service-file.") from error
+        log.info("started", grpc=server.address, metrics=f"http://{http.host}:{http.port}/metrics")
+
+    def _load_models(self) -> Mapping[str, Model]:
+        if not self._config.scoring.scoring:
+            return {}
+        models = load_models(Store(self._config.scoring.models))
+        self._metrics.serving(models.values())
+        return models
+
+    def _open_request_log(self) -> RequestLog | None:
+        config = self._config.request_log
+        if config.request_log is None:
+            return None
+        settings = RequestLogSettings(
+            directory=config.request_log,
+            max_age_seconds=config.request_log_days * _DAY_SECONDS,
+            max_bytes=config.request_log_bytes,
+            with_text=config.request_log_text,
+            queue_entries=config.request_log_entries,
+        )
+        request_log = RequestLog(
+            settings, self._clock, lambda reason, count: self._metrics.log_drops.labels(reason).inc(count)
+        )
+        request_log.start()
+        return request_log
+
+    def _pool(self) -> CallPool:
+        config = self._config.grpc
+        names = {f"/{SERVICE}/{name}": name for name in METHODS}
+        return CallPool(config.threads, config.max_calls, names, self._metrics, self._clock)
+
+    def _servicer(self, models: Mapping[str, Model], pool: CallPool, request_log: RequestLog | None) -> Servicer:
+        config = self._config.grpc
+        classifier: DocumentClassifier = Classifier(models) if self._config.scoring.scoring else ConstantClassifier()
+        answers = Answers(classifier, list(models), config.max_message_bytes, config.max_batch)
+
+        def answered(method: str, answer: Answered, seconds: float) -> None:
+            self._metrics.answered(answer.results)
+            if request_log is not None:
+                now = self._clock.time()
+                for document, result in zip(answer.documents, answer.results, strict=True):
+                    request_log.add(_entry(now, method, document, result, seconds, with_text=with_text))
+
+        with_text = self._config.request_log.request_log_text
+        return Servicer(answers, pool, config.min_time_left, answered)
+
+    # --- serve and stop -----------------------------------------------------------------------------------------
+
+    def _warm_up(self, keep_warm: KeepWarm) -> None:
+        """Before the first caller comes, and from time to time afterwards."""
+        for _ in range(_WARM_ROUNDS):
+            keep_warm.round()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD)
+        if self._config.keep_warm.keep_warm:
+            keep_warm.start(self._config.keep_warm.keep_warm)
+
+    def _serve(self, signals: StopSignals) -> None:
+        while not signals.wait(_POLL_SECONDS):
+            pass
+
+    def _stop(self, server: GrpcServer) -> int:
+        """Not serving; give callers time to notice; finish what is in hand."""
+        config = self._config.grpc
+        self._lifecycle.move(State.DRAINING)
+        server.not_serving()
+        log.info("draining", lame_duck=config.lame_duck, grace=config.grace)
+        self._clock.sleep(config.lame_duck)
+        finished = server.stop(config.grace)
+        self._lifecycle.move(State.STOPPED)
+        log.info("stopped", all_answered=finished)
+        return ExitCode.CLEAN if finished else ExitCode.FATAL
+
+
+def _entry(
+    now: float, method: str, document: Document, result: Classification, seconds: float, *, with_text: bool
+) -> Entry:
+    model = result.model
+    return Entry(
+        time=now,
+        url=document.url,
+        method=method,
+        lang=result.lang,
+        status=result.status,
+        title_chars=len(document.title),
+        text_chars=len(document.text),
+        labels=result.labels,
+        classes=result.classes,
+        model=f"{model.lang}/{model.version}" if model else None,
+        seconds=seconds,
+        text=document.content if with_text else None,
+    )
