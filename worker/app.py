@@ -26,7 +26,7 @@ from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.serve.http import HttpServer, routes
 from worker.serve.metrics import Metrics
-from worker.serve.service_file import remove_service_file, write_service_file
+from worker.serve.service_file import HEALTH, remove_service_file, write_service_file
 from worker.serving_models import load_models
 from worker.slot import Slot, SlotError
 from worker.stream.batch import BatchLimits
@@ -126,7 +126,7 @@ class _Worker:
                 config.http_port,
                 routes(lambda: self._lifecycle.not_ready_because, self._metrics.exposition),
             )
-            write_service_file(config.service_file, {"clf-health": f"{server.host}:{server.port}"})
+            write_service_file(config.service_file, {HEALTH: f"{server.host}:{server.port}"})
         except OSError as error:
             raise CannotStartError(
                 f"The health port {config.http_host}:{config.http_port} cannot be opened, or {config.service_file} not "

@@ -12,6 +12,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("worker.commands.models:models", "List, inspect, verify and activate models."),
     "worker": ("worker.commands.worker:worker", "Classify documents as they arrive, until told to stop."),
     "serve": ("worker.commands.serve:serve", "Answer callers that cannot wait, over gRPC, within 100 ms."),
+    "register": ("worker.commands.register:register", "Register a running server with Consul."),
+    "deregister": ("worker.commands.register:deregister", "Take a server out of Consul."),
     "classify": ("worker.commands.classify:classify", "Classify JSON lines without Kafka."),
     "send": ("worker.commands.send:send", "Send documents into the documents topic."),
     "tail": ("worker.commands.tail:tail", "Follow the results."),

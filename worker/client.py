@@ -124,6 +124,11 @@ class ClassifierClient:
         """
         return decode_classifications(self._calls.call("ClassifyBatch", encode_documents(documents), timeout))
 
+    @property
+    def ready(self) -> bool:
+        """Whether a server is connected and healthy."""
+        return any(server.ready for server in self._fleet.servers)
+
     def close(self) -> None:
         """Disconnect; calls under way are cancelled."""
         if self._book is not None:

@@ -57,6 +57,20 @@ def options(*groups: type) -> Callable[[Function], Function]:
     return decorate
 
 
+def arguments(group: Any) -> list[str]:  # noqa: ANN401 - a value of any group of options
+    """The command line that makes this value of a group again, whatever the environment says."""
+    found = []
+    for item in fields(group):
+        value, flag = getattr(group, item.name), "--" + item.name.replace("_", "-")
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            found.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            found.append(f"{flag}={value}")
+    return found
+
+
 class EnumChoice(click.Choice[str]):
     """One of an enum's values, spelled as the value is; click itself would offer the names of the members."""
 

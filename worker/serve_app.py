@@ -19,6 +19,7 @@ from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
 from worker.clock import Clock, SystemClock
 from worker.config import ServeConfig
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
+from worker.registration import RegistryError, registered
 from worker.serve.answers import Answered, Answers
 from worker.serve.calls import CODE_NAMES, CallPool
 from worker.serve.grpc import METHODS, SERVICE, Servicer
@@ -28,7 +29,7 @@ from worker.serve.keep_warm import KeepWarm
 from worker.serve.metrics import GrpcMetrics
 from worker.serve.request_files import RequestLogSettings
 from worker.serve.request_log import Entry, RequestLog, RequestLogError
-from worker.serve.service_file import remove_service_file, write_service_file
+from worker.serve.service_file import GRPC, HEALTH, remove_service_file, write_service_file
 from worker.serve.tls import TlsError, credentials
 from worker.serving_models import load_models
 
@@ -39,9 +40,11 @@ _GC_THRESHOLD = (
 )
 _WARM_ROUNDS = 50
 _POLL_SECONDS = 0.5
+# Tells a server whose child it is.
+SUPERVISOR_VARIABLE = "CLF_SUPERVISOR"
 _FLUSH_SECONDS = 2.0
 _DAY_SECONDS = 86_400
-_CANNOT_START = (GrpcServerError, TlsError, RequestLogError, StoreError, BundleError)
+_CANNOT_START = (GrpcServerError, RegistryError, TlsError, RequestLogError, StoreError, BundleError)
 
 
 class CannotServeError(Exception):
@@ -95,8 +98,8 @@ class _Server:
             self._warm_up(keep_warm)
             server.serving()
             self._lifecycle.move(State.RUNNING)
-            self._tell(http, server)
-            self._serve(signals)
+            with registered(config, self._tell(http, server), self._metrics.registered):
+                self._serve(signals)
             return self._stop(server)
 
     def force(self) -> None:
@@ -120,15 +123,16 @@ class _Server:
                 "have the port: take --http-port 0 for a free one."
             ) from error
 
-    def _tell(self, http: HttpServer, server: GrpcServer) -> None:
-        """Where to call."""
-        services = {"clf-grpc": server.address, "clf-health": f"{http.host}:{http.port}"}
+    def _tell(self, http: HttpServer, server: GrpcServer) -> dict[str, str]:
+        """Say where to call; returns the same."""
+        services = {GRPC: server.address, HEALTH: f"{http.host}:{http.port}"}
         path = self._config.serve_http.service_file
         try:
             write_service_file(path, services)
         except OSError as error:
             raise CannotServeError(f"{path} cannot be written: {error}. Name another with --service-file.") from error
         log.info("started", grpc=server.address, metrics=f"http://{http.host}:{http.port}/metrics")
+        return services
 
     def _load_models(self) -> Mapping[str, Model]:
         if not self._config.scoring.scoring:
@@ -187,8 +191,12 @@ class _Server:
             keep_warm.start(self._config.keep_warm.keep_warm)
 
     def _serve(self, signals: StopSignals) -> None:
+        """Until a signal comes, or the supervisor that started this process is gone."""
+        supervisor = int(os.environ.get(SUPERVISOR_VARIABLE, "0"))
         while not signals.wait(_POLL_SECONDS):
-            pass
+            if supervisor and os.getppid() != supervisor:
+                log.warning("supervisor_gone", reason="Whoever started this server has ended.")
+                return
 
     def _stop(self, server: GrpcServer) -> int:
         """Not serving; give callers time to notice; finish what is in hand."""

@@ -1,8 +1,8 @@
-"""`clf classify`: the worker's scoring without Kafka."""
+"""`clf classify`: the worker's scoring without Kafka, in this process or by a `clf serve`."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,7 @@ from schemas.classification import Classification
 from schemas.document import Document
 from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
 from worker.clock import SystemClock
+from worker.commands.classify_remote import Remote, RemoteError, Score, remote_scoring
 from worker.commands.cluster import clear_errors
 from worker.commands.documents import (
     STDIN,
@@ -49,7 +50,7 @@ class Format(StrEnum):
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@options(Scoring, Reading)
+@options(Scoring, Reading, Remote)
 @click.option(
     "--format",
     "form",
@@ -65,18 +66,24 @@ class Format(StrEnum):
     show_default=True,
     help="Documents scored at a time. 1 answers each line at once, for a program that waits for it.",
 )
-def classify(files: tuple[Path, ...], scoring: Scoring, reading: Reading, form: str, batch_records: int) -> None:
+def classify(
+    files: tuple[Path, ...], scoring: Scoring, reading: Reading, remote: Remote, form: str, batch_records: int
+) -> None:
     """Classify JSON lines without Kafka.
 
     Reads documents, one JSON object {"url", "title", "text", "lang"} per line, from FILES (plain or gzip; - or none
     is standard input), and writes one classification per document to standard output, in their order. They are
     those that a worker with the same models publishes, to the byte, but for "source", which is null.
 
-    A line that is no document is reported on standard error with its file, line and reason, and left out.
+    With --grpc, a `clf serve` classifies them, as it does for a crawler that cannot wait, and --models is not used.
+
+    A line that is no document, or gets no answer, is reported on standard error with its file, line and reason, and
+    left out.
 
     \b
     clf classify pages.jsonl.gz > results.jsonl
     zcat pages.jsonl.gz | clf classify --lang en | head
+    clf classify --grpc clf-1:50051,clf-2:50051 pages.jsonl
 
     \b
     Exit codes: 0 all classified   1 some lines could not be used (0 with --skip-bad)   2 wrong usage
@@ -84,8 +91,9 @@ def classify(files: tuple[Path, ...], scoring: Scoring, reading: Reading, form: 
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
     check_language(reading.lang)
     bad = BadLines()
-    with clear_errors(StoreError, BundleError):
-        run = _Run(_classifier(scoring), reading, bad, _shower(Format(form)))
+    with clear_errors(StoreError, BundleError, RemoteError), ExitStack() as stack:
+        score = stack.enter_context(remote_scoring(remote)) if remote.grpc else Local(_classifier(scoring)).score
+        run = _Run(score, reading, bad, _shower(Format(form)))
         run.classify(files or (STDIN,), 1 if _is_dialogue(files) else batch_records)
     if bad.counts:
         click.echo(bad.summary(), err=True)
@@ -115,7 +123,7 @@ def _shower(form: Format) -> Show:
 class _Run:
     """One run over some files."""
 
-    classifier: DocumentClassifier
+    score: Score
     reading: Reading
     bad: BadLines
     show: Show
@@ -126,7 +134,7 @@ class _Run:
         shown = sys.stdout.isatty()  # results on a terminal are progress enough
         with nullcontext(SILENT) if shown else track("classifying", total_size(files), clock) as tracker:
             for batch in batches(self._documents(files, tracker), batch_records, _BATCH_BYTES):
-                self.show(self._score(batch))
+                self.show(self._results(batch))
                 done += len(batch)
                 tracker.records_done(len(batch))
         if sys.stderr.isatty():
@@ -142,16 +150,29 @@ class _Run:
                 elif isinstance(line, Line):
                     yield line, item
 
-    def _score(self, batch: Sequence[tuple[Line, Document]]) -> list[Classification]:
-        try:
-            return self.classifier.classify([document for _, document in batch], [None] * len(batch))
-        except Exception:  # noqa: BLE001 - a scorer's bug on one page must not take its neighbours along
-            alone = (self._score_alone(line, document) for line, document in batch)
-            return [result for result in alone if result is not None]
+    def _results(self, batch: Sequence[tuple[Line, Document]]) -> list[Classification]:
+        found = self.score(batch)
+        for item in found:
+            if isinstance(item, BadLine):
+                self.bad.add(item)
+        return [item for item in found if not isinstance(item, BadLine)]
 
-    def _score_alone(self, line: Line, document: Document) -> Classification | None:
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Scores in this process."""
+
+    classifier: DocumentClassifier
+
+    def score(self, batch: Sequence[tuple[Line, Document]]) -> list[Classification | BadLine]:
+        """One result, or the reason why there is none, per document."""
+        try:
+            return list(self.classifier.classify([document for _, document in batch], [None] * len(batch)))
+        except Exception:  # noqa: BLE001 - a scorer's bug on one page must not take its neighbours along
+            return [self._score_alone(line, document) for line, document in batch]
+
+    def _score_alone(self, line: Line, document: Document) -> Classification | BadLine:
         try:
             return self.classifier.classify([document], [None])[0]
         except Exception as error:  # noqa: BLE001 - as above; the line is reported
-            self.bad.add(BadLine(line.file, line.number, "score_failed", f"the scorer raised {type(error).__name__}"))
-            return None
+            return BadLine(line.file, line.number, "score_failed", f"the scorer raised {type(error).__name__}")

@@ -16,6 +16,7 @@ from worker.config import (
 )
 from worker.options import options
 from worker.serve_app import run_server
+from worker.supervisor import run_servers
 
 
 @click.command()
@@ -47,6 +48,5 @@ def serve(  # noqa: PLR0913 - one per group of options; ServeConfig takes them a
     Exit codes: 0 stopped as asked   2 wrong usage   3 cannot start, see the message
                 4 fatal, or calls were cut off on stop: start it again
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
-    ctx.exit(
-        run_server(ServeConfig(scoring, grpc, tls, keep_warm, request_log, registration, consul, serve_http, logging))
-    )
+    config = ServeConfig(scoring, grpc, tls, keep_warm, request_log, registration, consul, serve_http, logging)
+    ctx.exit(run_server(config) if grpc.processes == 1 else run_servers(config))

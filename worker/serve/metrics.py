@@ -235,6 +235,7 @@ class GrpcMetrics(ServiceMetrics):
         self.synthetic_seconds = BulkHistogram(
             "clf_keep_warm_seconds", "What a synthetic call took.", _CALL_BUCKETS, registry
         )
+        self._registered = Gauge("clf_registered", "1 while Consul has this server registered.", registry=registry)
         self._in_hand = Gauge("clf_calls_in_hand", "Calls that wait for a thread or have one.", registry=registry)
         self._log_waiting = Gauge(
             "clf_request_log_waiting_entries", "Entries of the request log not written yet.", registry=registry
@@ -298,6 +299,10 @@ class GrpcMetrics(ServiceMetrics):
             self.documents.labels(result.status).inc()
             for name in result.labels:
                 self.predictions.labels(result.lang, name).inc()
+
+    def registered(self, known: bool) -> None:  # noqa: FBT001 - the value of the gauge
+        """Whether Consul has this server now."""
+        self._registered.set(known)
 
     def kept_warm(self, seconds: float | None) -> None:
         """A synthetic call took that long; None: it failed."""
