@@ -141,5 +141,7 @@ def load_model(directory: Path) -> Model:
         fallback=manifest.fallback,
         reference_because=fallback_reason,
         sample=max(bundle.golden.texts, key=len)[:_SAMPLE_CHARS],
-        arrays=tuple(array for array in (bundle.index, bundle.idf, bundle.weights) if array is not None),
+        arrays=tuple(
+            array for array in (bundle.index, bundle.idf, bundle.weights, bundle.characters) if array is not None
+        ),
     )

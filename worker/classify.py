@@ -30,15 +30,20 @@ class Classifier:
 
     def classify(self, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         """One classification per document, in their order."""
+        if len(documents) == 1:
+            return self._of_language(documents[0].language, documents, sources)
         by_language: dict[str, list[int]] = defaultdict(list)
         for index, document in enumerate(documents):
             by_language[document.language].append(index)
         results: dict[int, Classification] = {}
         for lang, indices in by_language.items():
             of_language = [documents[index] for index in indices], [sources[index] for index in indices]
-            classify = self._classified if lang in self._models else _unsupported
-            results.update(zip(indices, classify(lang, *of_language), strict=True))
+            results.update(zip(indices, self._of_language(lang, *of_language), strict=True))
         return [results[index] for index in range(len(documents))]
+
+    def _of_language(self, lang: str, documents: Sequence[Document], sources: Sources) -> list[Classification]:
+        classify = self._classified if lang in self._models else _unsupported
+        return classify(lang, documents, sources)
 
     def _classified(self, lang: str, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         stamp = self._stamps[lang]

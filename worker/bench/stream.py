@@ -1,24 +1,20 @@
 """`clf bench stream`: the worker beside plain loops on one broker, end to end, in one run."""
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from itertools import cycle, islice
 from pathlib import Path
 from uuid import uuid4
 
 from schemas.document import Document
+from worker.bench.backlog import Backlog
 from worker.bench.contender import Contender, Measurement, loop_command, worker_command
 from worker.clock import Clock
 from worker.kafka.admin import Cluster
-from worker.kafka.producer import Sender
-from worker.kafka.settings import Settings, producer
-from worker.stream.deadline import Deadline
-from worker.stream.records import Outgoing
+from worker.kafka.settings import Settings
 
 _RUN_TIMEOUT = 900.0
-_SEND_CHUNK = 1000
 
 Say = Callable[[str], None]
 # From servers, topic, results topic and group to the command line of a contender.
@@ -96,8 +92,8 @@ class StreamBench:
         plan = self._plan
         # The quick ones would be done with the number of the slow ones in half a second, before they are in full swing.
         with (
-            self._topic("input", documents, plan.documents) as few,
-            self._topic("long-input", documents, plan.quick_documents) as many,
+            self._backlog("input", documents, plan.documents) as few,
+            self._backlog("long-input", documents, plan.quick_documents) as many,
         ):
             contenders: dict[str, tuple[str, int, Command]] = {
                 "plain loop, one by one": (
@@ -150,27 +146,9 @@ class StreamBench:
     def _create(self, name: str) -> None:
         self._cluster.create(name, self._plan.partitions, 1, {"max.message.bytes": "2000000"})
 
-    @contextmanager
-    def _topic(self, name: str, documents: Sequence[Document], count: int) -> Iterator[str]:
-        topic = f"{self._run}-{name}"
-        self._cluster.create(topic, self._plan.partitions, 1, {})
-        self._say(f"sending {count:,} documents")
-        sender = Sender(producer(self._settings))
-        copies = islice(cycle(documents), count)
-        numbered = enumerate(copies)
-        while chunk := list(islice(numbered, _SEND_CHUNK)):
-            sender.send(self._outgoing(topic, number, document) for number, document in chunk)
-        sender.finish(Deadline(self._clock, 60))
-        sender.close()
-        try:
-            yield topic
-        finally:
-            self._cluster.delete([topic])
-
-    def _outgoing(self, topic: str, number: int, document: Document) -> Outgoing:
-        url = f"https://bench.example/{number}"
-        value = Document(url, document.title, document.text, document.lang).to_json()
-        return Outgoing(topic, number % self._plan.partitions, url.encode(), value, ())
+    def _backlog(self, name: str, documents: Sequence[Document], count: int) -> AbstractContextManager[str]:
+        backlog = Backlog(f"{self._run}-{name}", self._plan.partitions, count)
+        return backlog.sent(documents, self._settings, self._cluster, self._clock, self._say)
 
 
 def _as_json(run: Measurement) -> dict[str, object]:

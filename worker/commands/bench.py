@@ -19,6 +19,7 @@ from worker.bench.machine import machine
 from worker.bench.stream import Plan, Row, StreamBench
 from worker.bench.trained import BenchError, train
 from worker.clock import SystemClock
+from worker.commands.bench_grpc import grpc_bench
 from worker.commands.bench_score import score
 from worker.commands.cluster import clear_errors, client_settings
 from worker.commands.documents import Line, read_lines
@@ -38,6 +39,7 @@ def bench() -> None:
 
 
 bench.add_command(score)
+bench.add_command(grpc_bench)
 
 
 @bench.command()

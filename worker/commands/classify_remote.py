@@ -74,7 +74,9 @@ def _security(remote: Remote) -> Security:
         if remote.grpc_cert or remote.grpc_key:
             raise RemoteError("--grpc-cert and --grpc-key need --grpc-ca: without it calls are not encrypted.")
         return Security()
-    roots = remote.grpc_ca.read_bytes()
-    key = remote.grpc_key.read_bytes() if remote.grpc_key else None
-    chain = remote.grpc_cert.read_bytes() if remote.grpc_cert else None
-    return Security(grpc.ssl_channel_credentials(roots, key, chain))
+    roots, chain, key = (
+        path.read_bytes() if path else b"" for path in (remote.grpc_ca, remote.grpc_cert, remote.grpc_key)
+    )
+    if bool(chain) is not bool(key):  # gRPC would abort the process
+        raise RemoteError("--grpc-cert and --grpc-key go together, and neither file may be empty.")
+    return Security(grpc.ssl_channel_credentials(roots, key or None, chain or None))

@@ -1,5 +1,6 @@
 """Requests to answers, bytes to bytes: what the gRPC front end calls. Knows nothing of gRPC's machinery."""
 
+import traceback
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -74,8 +75,8 @@ class Answers:
         except DecodeError as error:
             failure = _refusal(error)
         else:
-            [result] = results = self._classified((document,))
-            return Answered(result.to_protobuf(), self._remark(result), (document,), results)
+            reply, results = self._scored((document,), _encode_only)
+            return Answered(reply, self._remark(results[0]), (document,), results)
         raise failure
 
     def classify_batch(self, request: bytes) -> Answered:
@@ -89,18 +90,19 @@ class Answers:
         except DecodeError as error:
             failure = _refusal(error)
         else:
-            results = self._classified(documents)
-            return Answered(encode_classifications(results), "", documents, results)
+            reply, results = self._scored(documents, encode_classifications)
+            return Answered(reply, "", documents, results)
         raise failure
 
-    def _classified(self, documents: Sequence[Document]) -> list[Classification]:
+    def _scored(
+        self, documents: Sequence[Document], encode: Callable[[Sequence[Classification]], bytes]
+    ) -> tuple[bytes, Sequence[Classification]]:
         try:
-            return self._classifier.classify(documents, [None] * len(documents))
-        except Exception as error:
-            log.exception("scoring_failed", documents=len(documents))
-            raise CannotAnswerError(
-                Fault.SCORING, f"the scorer raised {type(error).__name__}; the server's log has more"
-            ) from None
+            results = self._classifier.classify(documents, [None] * len(documents))
+            return encode(results), results
+        except Exception as error:  # noqa: BLE001 - a bug, which is logged, and must not quote the document to the caller
+            failure = _bug(error, len(documents))
+        raise failure
 
     def _remark(self, result: Classification) -> str:
         if result.status is Status.CLASSIFIED:
@@ -108,6 +110,18 @@ class Answers:
         if result.status is Status.EMPTY:
             return f"the model for {result.lang} knows no term of the document"
         return f"no model for the language {result.lang}; there are models for {self._languages or 'none'}"
+
+
+def _encode_only(results: Sequence[Classification]) -> bytes:
+    return results[0].to_protobuf()
+
+
+def _bug(error: Exception, documents: int) -> CannotAnswerError:
+    """Its own text may quote the document: neither the caller nor the log gets that."""
+    name = type(error).__name__
+    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("scoring_failed", error=name, where=where, documents=documents)
+    return CannotAnswerError(Fault.SCORING, f"the scorer raised {name}; the server's log has more")
 
 
 def _refusal(error: DecodeError) -> CannotAnswerError:

@@ -4,11 +4,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import grpc
+import structlog
 
 from worker.clock import Clock
+
+log = structlog.get_logger(__name__)
 
 # How a call may end, as the gRPC metrics of other languages write it.
 CODE_NAMES = {
@@ -52,17 +56,17 @@ class Books(Protocol):
         """It was answered, or given up, `seconds` after it came; `seconds_left` as `Call` has it."""
 
 
-class CallPool(ThreadPoolExecutor, grpc.ServerInterceptor):
-    """The thread pool that answers the calls of one grpcio server, and the interceptor that decides who gets in.
+class CallPool(grpc.ServerInterceptor):
+    """The threads that answer the calls of one grpcio server, and the interceptor that decides who gets in.
 
     grpcio takes calls one after the other on its serving thread: it asks the interceptors for the method's handler and
     submits the call to the pool. grpcio's own limit (`maximum_concurrent_rpcs`) would count every stream of the
-    reflection service, and what it refuses it tells nobody.
+    reflection service, and what it refuses it tells nobody. Python's own pool would do, but its futures take a tenth of
+    what a whole call may cost.
     """
 
     def __init__(self, threads: int, max_calls: int, names: Mapping[str, str], books: Books, clock: Clock) -> None:
         """`names` are the methods to keep books about: full path, such as "/clf.v1.Classifier/Classify", to name."""
-        super().__init__(threads, "call")
         self._max_calls = max_calls
         self._names = names
         self._books = books
@@ -72,6 +76,10 @@ class CallPool(ThreadPoolExecutor, grpc.ServerInterceptor):
         self._looked_up: str | None = None
         self._lock = threading.Lock()
         self._in_hand = 0
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._threads = [threading.Thread(target=self._run, name=f"call-{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
@@ -86,11 +94,12 @@ class CallPool(ThreadPoolExecutor, grpc.ServerInterceptor):
         self._looked_up = method
         return continuation(handler_call_details)
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401 - as the base class
-        """Answer the call that was let in last; on the serving thread."""
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "_NobodyWaits":  # noqa: ANN401 - as an executor's
+        """Answer the call that was let in last on one of the threads; on the serving thread."""
         with self._lock:
             self._in_hand += 1
-        return super().submit(self._answer, Call(self._looked_up, self._clock.monotonic()), fn, args, kwargs)
+        self._queue.put((Call(self._looked_up, self._clock.monotonic()), fn, args, kwargs))
+        return _NOBODY_WAITS
 
     @property
     def current(self) -> Call:
@@ -107,15 +116,36 @@ class CallPool(ThreadPoolExecutor, grpc.ServerInterceptor):
         """Calls that wait for a thread or have one."""
         return self._in_hand
 
-    def _answer(self, call: Call, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 - as the base class
-        self._local.call = call
-        try:
-            return fn(*args, **kwargs)
-        finally:
-            with self._lock:
-                self._in_hand -= 1
+    def close(self) -> None:
+        """Let the threads end, once they have answered what is in hand."""
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def _run(self) -> None:
+        while (work := self._queue.get()) is not None:
+            call, fn, args, kwargs = work
+            self._local.call = call
+            try:
+                fn(*args, **kwargs)
+            except Exception:
+                log.exception("call_failed", reason="This is a bug, of grpcio or here. Other calls are not affected.")
+            finally:
+                with self._lock:
+                    self._in_hand -= 1
             if call.method is not None:
                 self._books.ended(call.method, CODE_NAMES[call.code], self.age(call), call.seconds_left)
+            del work, call, fn, args, kwargs  # what waits for the next call must not keep the last one's document
+
+
+class _NobodyWaits:
+    """Stands for the future of a call. grpcio only asks to be told for the sake of a limit that is not used."""
+
+    def add_done_callback(self, fn: Callable[[Any], Any], /) -> None:
+        """It is not told."""
+
+
+_NOBODY_WAITS = _NobodyWaits()
+_Work = tuple[Call, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class _AtOnce(ThreadPoolExecutor):

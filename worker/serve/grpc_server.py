@@ -8,13 +8,15 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
 import grpc
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from worker.clock import Clock
 from worker.config import Grpc
 from worker.serve.calls import CallPool
 from worker.serve.grpc import SERVICE, Servicer
+from worker.serve.health import EVERYTHING, NOT_SERVING, SERVING, Health
+from worker.serve.health import SERVICE as HEALTH_SERVICE
 from worker.stream.deadline import Deadline
 
 # Beyond that multiple of --max-message-bytes gRPC itself refuses a message, before it is read.
@@ -24,9 +26,6 @@ _HARD_LIMIT: Final = 4
 _MOST_PENDING: Final = 32
 _QUIET_SECONDS: Final = 0.05
 _POLL_SECONDS: Final = 0.005
-
-_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -48,14 +47,17 @@ class GrpcServer:
         """Take the port; callers are answered from `start` on.
 
         Raises:
-            GrpcServerError: the port is taken, or no directory can be made.
+            GrpcServerError: the port is taken, or no directory or socket can be made.
         """
         self._clock = clock
         self._pool = pool
         self._server = grpc.server(
-            pool, handlers=servicer.handlers(), interceptors=[pool], options=_options(config.max_message_bytes)
+            pool,  # type: ignore[arg-type]  # all that grpcio does with it is to submit
+            interceptors=[pool],
+            options=_options(config.max_message_bytes),
         )
-        self._health = health.HealthServicer()
+        servicer.add_to(self._server)
+        self._health = Health((EVERYTHING, SERVICE))
         self._add_standard_services()
         try:
             self._directory = tempfile.TemporaryDirectory(prefix="clf-serve-")
@@ -71,11 +73,11 @@ class GrpcServer:
 
     def serving(self) -> None:
         """Tell whoever watches the health service that calls may come."""
-        self._set_health(_SERVING)
+        self._health.set(SERVING)
 
     def not_serving(self) -> None:
         """Tell them that they should go elsewhere; calls are still answered."""
-        self._set_health(_NOT_SERVING)
+        self._health.set(NOT_SERVING)
 
     def stop(self, grace: float) -> bool:
         """Take no new calls, finish those in hand within `grace` seconds. Returns whether all of them were finished."""
@@ -99,6 +101,12 @@ class GrpcServer:
         address = f"{_bracketed(config.grpc_host)}:{config.grpc_port}"
         try:
             self._server.add_insecure_port(self.own_address)
+        except RuntimeError as error:
+            self._directory.cleanup()
+            raise GrpcServerError(
+                f"The socket {self.own_address} cannot be made. Set TMPDIR to a directory with a short name."
+            ) from error
+        try:
             if credentials is None:
                 return self._server.add_insecure_port(address)
             return self._server.add_secure_port(address, credentials)
@@ -110,18 +118,13 @@ class GrpcServer:
             ) from error
 
     def _add_standard_services(self) -> None:
-        self._set_health(_NOT_SERVING)
         services = {
-            health.SERVICE_NAME: _health_handlers(self._health, ThreadPoolExecutor(2, "health")),
+            HEALTH_SERVICE: _health_handlers(self._health, ThreadPoolExecutor(2, "health")),
             reflection.SERVICE_NAME: _reflection_handlers(ThreadPoolExecutor(2, "reflection")),
         }
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
         )
-
-    def _set_health(self, status: int) -> None:
-        for name in (health.OVERALL_HEALTH, SERVICE):
-            self._health.set(name, status)
 
     def _await_quiet(self, deadline: Deadline) -> bool:
         """Wait until nothing has been in hand for a moment: what came in may not have been looked up yet."""
@@ -158,8 +161,9 @@ def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
 # `experimental_thread_pool` means to grpcio.
 
 
-def _health_handlers(servicer: health.HealthServicer, pool: ThreadPoolExecutor) -> dict[str, _Handler]:
-    check, watch = _on(pool, servicer.Check), servicer.Watch  # `Watch` keeps no thread
+def _health_handlers(servicer: Health, pool: ThreadPoolExecutor) -> dict[str, _Handler]:
+    check, watch = _on(pool, servicer.check), _on(pool, servicer.watch)
+    watch.experimental_non_blocking = True  # type: ignore[attr-defined]  # it gets a function to send by, and may return
     read, write = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
     return {
         "Check": grpc.unary_unary_rpc_method_handler(check, read, write),
@@ -168,16 +172,16 @@ def _health_handlers(servicer: health.HealthServicer, pool: ThreadPoolExecutor) 
 
 
 def _reflection_handlers(pool: ThreadPoolExecutor) -> dict[str, _Handler]:
-    servicer = reflection.ReflectionServicer([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME])
+    servicer = reflection.ReflectionServicer([SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME])
     read = reflection_pb2.ServerReflectionRequest.FromString
     write = reflection_pb2.ServerReflectionResponse.SerializeToString
     info = _on(pool, servicer.ServerReflectionInfo)
     return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(info, read, write)}
 
 
-def _on(pool: ThreadPoolExecutor, behaviour: Callable[[Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
-    def behave(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - whatever that service takes and gives
-        return behaviour(request, context)
+def _on(pool: ThreadPoolExecutor, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    def behave(*arguments: Any) -> Any:  # noqa: ANN401 - whatever that service takes and gives
+        return behaviour(*arguments)
 
     behave.experimental_thread_pool = pool  # type: ignore[attr-defined]  # functions may carry attributes
     return behave

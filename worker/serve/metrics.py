@@ -230,6 +230,7 @@ class GrpcMetrics(ServiceMetrics):
             ["reason"],
         )
         self.documents = counter("clf_answered_documents", "Documents answered, by what came of them.", ["status"])
+        self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self.log_drops = counter("clf_request_log_dropped", "Entries the request log lost, by reason.", ["reason"])
         self.synthetic = counter("clf_keep_warm_calls", "Synthetic calls that keep the server warm.", ["outcome"])
         self.synthetic_seconds = BulkHistogram(
@@ -296,9 +297,16 @@ class GrpcMetrics(ServiceMetrics):
     def answered(self, results: Iterable[Classification]) -> None:
         """Documents of an answered call."""
         for result in results:
-            self.documents.labels(result.status).inc()
+            self._child(self.documents, (result.status,)).inc()
             for name in result.labels:
-                self.predictions.labels(result.lang, name).inc()
+                self._child(self.predictions, (result.lang, name)).inc()
+
+    def _child(self, counter: Counter, values: tuple[str, ...]) -> Counter:
+        """`counter.labels(*values)`, remembered: the library takes a lock and makes texts each time."""
+        found = self._children.get((counter, values))
+        if found is None:
+            found = self._children[counter, values] = counter.labels(*values)
+        return found
 
     def registered(self, known: bool) -> None:  # noqa: FBT001 - the value of the gauge
         """Whether Consul has this server now."""

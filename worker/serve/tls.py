@@ -49,9 +49,9 @@ class _Files:
         Raises:
             TlsError: they cannot be used.
         """
-        stamp = self._stamp()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
+            stamp = self._stamp()  # before the files are read: what changes meanwhile is read again
             context.load_cert_chain(self.cert, self.key, password=_no_password)
             if self.client_ca is not None:
                 context.load_verify_locations(self.client_ca)

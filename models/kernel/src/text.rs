@@ -22,6 +22,24 @@ pub enum Text<'a> {
     Ucs4(&'a [u32]),
 }
 
+impl Text<'_> {
+    /// In characters.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Latin1(characters) => characters.len(),
+            Self::Ucs2(characters) => characters.len(),
+            Self::Ucs4(characters) => characters.len(),
+        }
+    }
+
+    /// Whether there is no character.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// One character of a text.
 pub(crate) trait Unit: Copy {
     fn code(self) -> u32;
