@@ -18,20 +18,25 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry
 
-from schemas.classification import Classification, decode_classification, decode_classifications
+from schemas.classification import (
+    Classification,
+    ClassificationError,
+    decode_classification,
+    decode_classifications,
+)
 from schemas.document import Document, DocumentError, encode_documents
 from schemas.headers import PROTOBUF
 from worker.calling.addresses import AddressBook, Addresses, Lookup, TargetError, parse
 from worker.calling.budget import Budget
 from worker.calling.fleet import Fleet
-from worker.calling.hedging import CallError as ClassifierError
-from worker.calling.hedging import HedgedCalls, Policy
+from worker.calling.hedging import ClassifierError, HedgedCalls, Policy
 from worker.calling.metrics import ClientMetrics
 from worker.calling.server import PLAIN_TEXT, Security, Server, open_channel
 from worker.clock import Clock, SystemClock
 
 __all__ = [
     "Classification",
+    "ClassificationError",
     "ClassifierClient",
     "ClassifierError",
     "Document",
@@ -72,13 +77,14 @@ class ClassifierClient:
             timeout: seconds that a call may take in all.
             attempts: that a call may make, the first included.
             hedge_after: seconds without an answer until the next attempt.
-            connect_timeout: seconds to wait here; calls before a connection wait for one as long as they may.
+            connect_timeout: seconds to wait here, at most; calls before a connection wait for one as long as they may.
             security: `Security(grpc.ssl_channel_credentials(...))` for TLS.
-            registry: for the client's metrics; None keeps them to `client.registry`.
+            registry: for the client's metrics, of one client only; None keeps them to `client.registry`.
 
         Raises:
             TargetError: `targets` is written wrongly.
         """
+        found = parse(targets)
         clock: Clock = SystemClock()
         self.registry = registry if registry is not None else CollectorRegistry()
         self._fleet = Fleet(
@@ -90,7 +96,7 @@ class ClassifierClient:
         metrics.watch(lambda: self._count(ready=True), lambda: self._count(ready=False))
         policy = Policy(timeout, attempts, hedge_after)
         self._calls = HedgedCalls(self._fleet, policy, Budget(_HEDGED_SHARE, _HEDGED_BURST), metrics, clock)
-        self._book = self._find(parse(targets))
+        self._book = self._find(found)
         if not self._fleet.await_ready(connect_timeout):
             log.warning("no server is ready yet: %s", ", ".join(s.address for s in self._fleet.servers) or "none known")
 
@@ -110,6 +116,7 @@ class ClassifierClient:
                 this document again; DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE or CANCELLED, send it through
                 Kafka or try later; INTERNAL, a bug of the server.
             DocumentError: a field holds what UTF-8 cannot.
+            ClassificationError: the answer is none that this version understands.
         """
         return decode_classification(self._calls.call("Classify", document.to_protobuf(), timeout), PROTOBUF)
 
@@ -120,7 +127,7 @@ class ClassifierClient:
             One classification per document, in their order.
 
         Raises:
-            ClassifierError, DocumentError: as `classify`, for all of them at once.
+            ClassifierError, DocumentError, ClassificationError: as `classify`, for all of them at once.
         """
         return decode_classifications(self._calls.call("ClassifyBatch", encode_documents(documents), timeout))
 

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ _DNS_SECONDS: Final = 5.0
 _CONSUL_WAIT: Final = "30s"
 _CONSUL_TIMEOUT: Final = 5.0
 _RETRY_SECONDS: Final = (0.5, 30.0)  # after the first failure, and at most
+_ADDRESS: Final = re.compile(r"(?:\[([^\s/\[\]]*:[^\s/\[\]]*)\]|([^\s/:,\[\]]+)):([0-9]{1,5})")
 
 
 class TargetError(ValueError):
@@ -60,17 +62,22 @@ class ConsulService:
         url = urlsplit(agent)
         self._service, self._tag = service, tag
         self._consul: Any = consul.Consul(
-            url.hostname or "127.0.0.1", url.port or 8500, scheme=url.scheme, dc=dc, connections_timeout=_CONSUL_TIMEOUT
+            _bracketed(url.hostname or "127.0.0.1"),
+            url.port or 8500,
+            scheme=url.scheme,
+            dc=dc,
+            connections_timeout=_CONSUL_TIMEOUT,
         )
         self._index: str | None = None
 
     def addresses(self) -> Addresses:
         """Raises what requests and py-consul raise."""
+        known, self._index = self._index, None  # after a failure the next question is answered at once
         index, nodes = self._consul.health.service(
-            self._service, passing=True, tag=self._tag, index=self._index, wait=_CONSUL_WAIT
+            self._service, passing=True, tag=self._tag, index=known, wait=_CONSUL_WAIT
         )
         # An index that goes backwards is that of a server that began anew.
-        self._index = index if self._index is None or int(index) >= int(self._index) else None
+        self._index = index if known is None or int(index) >= int(known) else None
         return tuple(sorted(_node_address(node) for node in nodes))
 
 
@@ -87,8 +94,7 @@ class AddressBook:
         self._thread = threading.Thread(target=self._run, name="clf-addresses", daemon=True)
 
     def start(self) -> None:
-        """Ask once, now, and then again and again. A registry that is down is asked again, too."""
-        self.ask()
+        """Ask now, and then again and again. Nobody waits for a registry that is down: it is asked again, too."""
         self._thread.start()
 
     def ask(self) -> float:
@@ -99,16 +105,17 @@ class AddressBook:
         """
         try:
             found = self._lookup.addresses()
+            if found and found != self._known:
+                self._changed(found)
+                self._known = found
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a registry, the servers are still there
-            return self._failed(f"{type(error).__name__}: {error}")
+            self._failed(f"{type(error).__name__}: {error}")
+            return self._retry_seconds()
         if not found and self._known:
-            return self._failed("no server is listed")
-        if self._failures:
-            log.info("servers are looked up again: %s", ", ".join(found))
-        self._failures = 0
-        if found != self._known:
-            self._known = found
-            self._changed(found)
+            self._failed("no server is listed")
+        elif self._failures:
+            log.info("servers are looked up again: %s", ", ".join(found) or "none")
+            self._failures = 0
         return self._lookup.pause
 
     def close(self) -> None:
@@ -116,15 +123,17 @@ class AddressBook:
         self._stopping.set()
 
     def _run(self) -> None:
-        pause = self._lookup.pause
+        pause = 0.0
         while not self._stopping.wait(pause):
             pause = self.ask()
 
-    def _failed(self, why: str) -> float:
+    def _failed(self, why: str) -> None:
         if not self._failures:
             kept = ", ".join(self._known) or "none"
             log.warning("servers cannot be looked up (%s); those known stay in use: %s", why, kept)
         self._failures += 1
+
+    def _retry_seconds(self) -> float:
         first, longest = _RETRY_SECONDS
         pause = min(longest, first * 2.0 ** min(self._failures - 1, 10))
         return pause * random.uniform(0.75, 1.25)  # noqa: S311 - so that not all clients come back at once
@@ -142,10 +151,10 @@ def parse(targets: str | Sequence[str]) -> Addresses | Lookup:
         TargetError: it is none of these.
     """
     if not isinstance(targets, str):
-        return tuple(map(_checked, targets))
+        return _list(targets)
     scheme, found, rest = targets.partition("://")
     if not found:
-        return tuple(_checked(address.strip()) for address in targets.split(",") if address.strip())
+        return _list([address for address in targets.split(",") if address.strip()])
     if scheme == "dns":
         host, port = _split(rest.removeprefix("/"))
         return Dns(host, port)
@@ -155,29 +164,40 @@ def parse(targets: str | Sequence[str]) -> Addresses | Lookup:
 
 
 def _consul(scheme: str, target: str) -> ConsulService:
-    url = urlsplit(target)
+    wrong = TargetError(f"{target} is no Consul service: use consul://agent:8500/service, with ?tag=... or &dc=...")
+    try:
+        url = urlsplit(target)
+        host, port = url.hostname, url.port or 8500
+    except ValueError as error:
+        raise wrong from error
     service = url.path.strip("/")
     query = parse_qs(url.query)
-    if not url.hostname or not service or "/" in service or query.keys() - {"tag", "dc"}:
-        raise TargetError(f"{target} is no Consul service: use consul://agent:8500/service, with ?tag=... or &dc=...")
-    agent = f"{'https' if scheme.endswith('https') else 'http'}://{_address(url.hostname, url.port or 8500)}"
+    ambiguous = any(len(values) > 1 for values in query.values())
+    if not host or not service or "/" in service or query.keys() - {"tag", "dc"} or ambiguous:
+        raise wrong
+    agent = f"{'https' if scheme.endswith('https') else 'http'}://{_address(host, port)}"
     return ConsulService(agent, service, *(query.get(name, [None])[0] for name in ("tag", "dc")))
 
 
-def _checked(address: str) -> str:
-    return _address(*_split(address))
+def _list(addresses: Sequence[str]) -> Addresses:
+    if not addresses:
+        raise TargetError("No server is named: use host:port, several with commas between or in a list.")
+    return tuple(_address(*_split(address.strip())) for address in addresses)
 
 
 def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 0 < int(match[3]) < 2**16:
         raise TargetError(f"{address!r} is no address: use host:port, such as 10.0.0.7:50051 or [::1]:50051.")
-    return host, int(port)
+    return match[1] or match[2], int(match[3])
 
 
 def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{_bracketed(host)}:{port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _node_address(node: dict[str, Any]) -> str:

@@ -22,6 +22,8 @@ class Fleet:
         self._parting_seconds = parting_seconds
         self._servers: dict[str, Server] = {}
         self._changed = threading.Condition()
+        self._updating = threading.Lock()
+        self._closed = False
 
     @property
     def servers(self) -> Sequence[Server]:
@@ -30,15 +32,19 @@ class Fleet:
 
     def update(self, addresses: Iterable[str]) -> None:
         """These are the addresses from now on. Returns when those that left are disconnected."""
-        wanted = list(dict.fromkeys(addresses))
-        kept = self._servers
-        self._servers = {address: kept.get(address) or self._connect(address, self._on_change) for address in wanted}
-        parting = [server for address, server in kept.items() if address not in self._servers]
+        wanted = dict.fromkeys(addresses)
+        with self._updating:
+            if self._closed:
+                return  # told by a lookup that was under way
+            kept = self._servers
+            self._servers = {
+                address: kept.get(address) or self._connect(address, self._on_change) for address in wanted
+            }
+        parting = [server for address, server in kept.items() if address not in wanted]
         end = self._clock.monotonic() + self._parting_seconds
         while any(server.in_flight for server in parting) and self._clock.monotonic() < end:
             self._clock.sleep(_POLL_SECONDS)
-        for server in parting:
-            server.close()
+        _disconnect(parting)
 
     def await_ready(self, seconds: float) -> bool:
         """Wait until a server is ready; returns whether one is."""
@@ -56,18 +62,26 @@ class Fleet:
         best = _preferring(best, lambda server: not server.avoided)
         if not best:
             return None
-        first, second = random.choice(best), random.choice(best)  # noqa: S311 - nothing secret
-        return min(first, second, key=lambda server: server.in_flight)
+        two = random.sample(best, min(2, len(best)))
+        return min(two, key=lambda server: server.in_flight)
 
     def close(self) -> None:
-        """Disconnect from all."""
-        servers, self._servers = self._servers, {}
-        for server in servers.values():
-            server.close()
+        """Disconnect from all, for good."""
+        with self._updating:
+            self._closed = True
+            servers, self._servers = self._servers, {}
+        _disconnect(servers.values())
 
     def _on_change(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _disconnect(servers: Collection[Server]) -> None:
+    for server in servers:
+        server.unwatch()
+    for server in servers:
+        server.close()
 
 
 def _preferring(servers: Sequence[Server], good: Callable[[Server], bool]) -> Sequence[Server]:

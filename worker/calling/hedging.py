@@ -35,14 +35,23 @@ class Policy:
     delay: float
 
 
-class CallError(Exception):
-    """No attempt got an answer."""
+class ClassifierError(Exception):
+    """No attempt got an answer.
+
+    Attributes:
+        code: why, in gRPC's terms.
+        detail: why, in a sentence, mostly the server's.
+        attempts: that were made.
+    """
 
     def __init__(self, code: grpc.StatusCode, detail: str, attempts: int) -> None:
-        super().__init__(f"{code.name}: {detail}")
+        super().__init__(code, detail, attempts)  # all three, or it could not be pickled
         self.code = code
         self.detail = detail
         self.attempts = attempts
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.detail}"
 
 
 @dataclass(eq=False, slots=True)
@@ -93,14 +102,14 @@ class HedgedCalls:
             timeout: seconds, when other than the policy's.
 
         Raises:
-            CallError: no attempt got an answer in time.
+            ClassifierError: no attempt got an answer in time.
         """
         began = self.clock.monotonic()
         self.budget.call()
         call = _Call(self, method, request, began + (self.policy.timeout if timeout is None else timeout))
         try:
             reply = call.run()
-        except CallError as error:
+        except ClassifierError as error:
             self.metrics.ended(error.code.name, self.clock.monotonic() - began)
             raise
         else:
@@ -122,7 +131,7 @@ class _Call:
         self._attempts: list[Attempt] = []
         self._open: set[Attempt] = set()
         self._next_at = 0.0
-        self._last_error = "no server answered in time"
+        self._last_error = ""
 
     def run(self) -> bytes:
         """Until an attempt is answered, none is left, or time is up."""
@@ -146,11 +155,8 @@ class _Call:
     def _begin(self) -> None:
         """The next attempt, on the server that looks best."""
         now = self._calls.clock.monotonic()
-        server = self._calls.fleet.choose({attempt.server for attempt in self._attempts})
-        if server is None:
-            raise self._error(grpc.StatusCode.UNAVAILABLE, "no server is known")
+        server, future = self._begun(max(0.0, self._deadline - now))
         number = len(self._attempts) + 1
-        future = server.begin(self._method, self._request, max(0.0, self._deadline - now))
         attempt = Attempt(number, server, now, future)
         self._attempts.append(attempt)
         self._open.add(attempt)
@@ -158,12 +164,24 @@ class _Call:
         self._calls.metrics.attempted(number)
         future.add_done_callback(lambda _: self._mailbox.put(attempt))
 
+    def _begun(self, timeout: float) -> tuple[Server, Pending]:
+        """A server, and the attempt on it; one that leaves between the choice and the attempt is not chosen again."""
+        tried = {attempt.server for attempt in self._attempts}
+        while (server := self._calls.fleet.choose(tried)) is not None:
+            future = server.begin(self._method, self._request, timeout)
+            if future is not None:
+                return server, future
+        raise self._error(grpc.StatusCode.UNAVAILABLE, "no server is known, or the client is closed")
+
     def _on_silence(self) -> None:
         """Nobody has answered for a while: begin another attempt, unless time is up."""
         now = self._calls.clock.monotonic()
         if now >= self._deadline:
-            raise self._error(grpc.StatusCode.DEADLINE_EXCEEDED, self._last_error)
-        self._attempts[-1].server.was_slow()
+            connected = any(attempt.server.ready for attempt in self._attempts)
+            silence = "no server answered in time" if connected else "no server is ready"
+            raise self._error(grpc.StatusCode.DEADLINE_EXCEEDED, self._last_error or silence)
+        if self._attempts[-1] in self._open:
+            self._attempts[-1].server.was_slow()
         if not self._may_go_on() or not self._begin_another():
             self._next_at = self._deadline
 
@@ -177,6 +195,8 @@ class _Call:
             self._calls.metrics.won(attempt.number)
             return attempt.future.result()
         detail = attempt.future.details() or ""
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED and self._open:
+            return None  # a server that saw too little time left; another may be about to answer
         if code not in ELSEWHERE:
             raise self._error(code, detail)
         attempt.server.was_slow()
@@ -197,5 +217,5 @@ class _Call:
         self._begin()
         return True
 
-    def _error(self, code: grpc.StatusCode, detail: str) -> CallError:
-        return CallError(code, detail, len(self._attempts))
+    def _error(self, code: grpc.StatusCode, detail: str) -> ClassifierError:
+        return ClassifierError(code, detail, len(self._attempts))

@@ -29,7 +29,7 @@ class Security:
 
     Attributes:
         credentials: None is plain text.
-        name: whose certificate is expected, when it is not that of the address.
+        name: whose certificate is expected, when it is not that of the address: DNS and Consul give numbers.
     """
 
     credentials: grpc.ChannelCredentials | None = None
@@ -73,6 +73,7 @@ def open_channel(address: str, security: Security) -> grpc.Channel:
         ("grpc.min_reconnect_backoff_ms", 1000),
         ("grpc.max_reconnect_backoff_ms", 2000),
         ("grpc.max_receive_message_length", -1),
+        ("grpc.client_idle_timeout_ms", 2**31 - 1),  # or it disconnects after half an hour without a call
     ]
     if security.credentials is None:
         return grpc.insecure_channel(address, options)
@@ -96,6 +97,7 @@ class Server:
         self._slow_calls = 0
         self._pause = _PAUSE_SECONDS
         self._avoided_until = 0.0
+        self._closed = False
         self.in_flight = 0
         channel.subscribe(self._on_connectivity, try_to_connect=True)
 
@@ -109,14 +111,20 @@ class Server:
         """Whether its last calls were slow; another one is the better choice if there is one."""
         return self._clock.monotonic() < self._avoided_until
 
-    def begin(self, method: str, request: bytes, timeout: float) -> Pending:
-        """Begin a call. Without a connection it waits for one, as long as there is time."""
+    def begin(self, method: str, request: bytes, timeout: float) -> Pending | None:
+        """Begin a call; None when the server is closed. Without a connection it waits for one, while there is time."""
         call = self._methods.get(method)
         if call is None:
             call = self._methods[method] = self._channel.unary_unary(f"/{SERVICE}/{method}")
         with self._lock:
             self.in_flight += 1
-        future = call.future(request, timeout=timeout, wait_for_ready=not self._ready)
+        try:
+            future = call.future(request, timeout=timeout, wait_for_ready=not self._ready)
+        except ValueError:  # grpcio's word for a closed channel
+            self._on_done(None)
+            if not self._closed:
+                raise
+            return None
         future.add_done_callback(self._on_done)
         return cast("Pending", future)
 
@@ -134,9 +142,13 @@ class Server:
             with self._lock:
                 self._slow_calls, self._pause, self._avoided_until = 0, _PAUSE_SECONDS, 0.0
 
-    def close(self) -> None:
-        """Disconnect; calls in flight are cancelled."""
+    def unwatch(self) -> None:
+        """Look no more whether it is ready; comes before `close`."""
         self._channel.unsubscribe(self._on_connectivity)
+
+    def close(self) -> None:
+        """Disconnect; calls in flight are cancelled. Takes the fifth of a second after `unwatch` that grpcio takes."""
+        self._closed = True
         self._channel.close()
 
     def _on_connectivity(self, state: grpc.ChannelConnectivity) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import grpc
 
 from schemas.classification import Classification
+from schemas.decoding import DecodeError
 from schemas.document import Document
-from worker.client import ClassifierClient, ClassifierError, DocumentError, Security, TargetError
+from worker.client import ClassifierClient, ClassifierError, Security, TargetError
 from worker.commands.documents import BadLine, Line
 from worker.config import FILE, SECONDS
 from worker.options import option
@@ -63,7 +64,7 @@ def remote_scoring(remote: Remote) -> Iterator[Score]:
                 return client.classify(document)
             except ClassifierError as error:
                 return BadLine(line.file, line.number, error.code.name.lower(), error.detail)
-            except DocumentError as error:
+            except DecodeError as error:  # what cannot be sent, or an answer of another version
                 return BadLine(line.file, line.number, error.reason, error.detail)
 
         yield lambda batch: list(pool.map(call, batch))
