@@ -24,7 +24,7 @@ from worker.serve.service_file import GRPC, HEALTH
 log = structlog.get_logger(__name__)
 
 _TIMEOUT: Final = 5.0
-_AGAIN_SECONDS: Final = 10.0
+_LOOK_SECONDS, _RETRY_SECONDS = 5.0, 1.0  # until it is asked again, when all is well and when not
 _CHECK_TIMEOUT: Final = "2s"
 _WILDCARDS: Final = {"", "0.0.0.0", "::"}  # noqa: S104 - they are recognised here, not listened on
 # One process of several has its number behind the name, in the service file; Consul tells instances apart by their ids.
@@ -211,7 +211,7 @@ class Registrar:
 
     def _run(self) -> None:
         self.step()
-        while not self._stopping.wait(_AGAIN_SECONDS):
+        while not self._stopping.wait(_RETRY_SECONDS if self._failing else _LOOK_SECONDS):
             self.step()
 
 
