@@ -58,7 +58,10 @@ def options(*groups: type) -> Callable[[Function], Function]:
 
 
 def arguments(group: Any) -> list[str]:  # noqa: ANN401 - a value of any group of options
-    """The command line that makes this value of a group again, whatever the environment says."""
+    """The command line that makes this value of a group again, whatever the environment says.
+
+    What is None has no spelling on a command line and is left out: the environment must not say anything about it.
+    """
     found = []
     for item in fields(group):
         value, flag = getattr(group, item.name), "--" + item.name.replace("_", "-")

@@ -38,7 +38,6 @@ log = structlog.get_logger(__name__)
 _GC_THRESHOLD = (
     100_000  # new objects between two searches for cyclic garbage, which take the interpreter from all calls
 )
-_WARM_ROUNDS = 50
 _POLL_SECONDS = 0.5
 # Tells a server whose child it is.
 SUPERVISOR_VARIABLE = "CLF_SUPERVISOR"
@@ -73,6 +72,7 @@ class _Server:
         self._config = config
         self._clock = clock
         self._lifecycle = Lifecycle()
+        self._supervisor = int(os.environ.get(SUPERVISOR_VARIABLE, "0"))
         self._metrics = GrpcMetrics(
             CollectorRegistry(), version("clf-worker"), SERVICE, METHODS, list(CODE_NAMES.values())
         )
@@ -89,6 +89,7 @@ class _Server:
             if request_log is not None:
                 stack.callback(request_log.close, _FLUSH_SECONDS)
             pool = self._pool()
+            stack.callback(pool.close)
             self._metrics.watch(lambda: pool.in_hand, lambda: request_log.waiting if request_log else 0)
             servicer = self._servicer(models, pool, request_log)
             server = stack.enter_context(GrpcServer(config.grpc, servicer, pool, credentials(config.tls), self._clock))
@@ -96,14 +97,17 @@ class _Server:
             stack.callback(keep_warm.close)
             server.start()
             self._warm_up(keep_warm)
-            server.serving()
-            self._lifecycle.move(State.RUNNING)
-            with registered(config, self._tell(http, server), self._metrics.registered):
-                self._serve(signals)
-            return self._stop(server)
+            if not signals.stopping():  # or nobody need be told that there is a server
+                server.serving()
+                self._lifecycle.move(State.RUNNING)
+                with registered(config, self._tell(http, server), self._metrics.registered):
+                    self._serve(signals)
+            return self._stop(server, keep_warm)
 
     def force(self) -> None:
         """A second signal: leave at once."""
+        if self._supervisor:
+            return  # systemd tells every process, and so does the supervisor; it kills its servers when it is forced
         log.warning("forced", reason="A second signal came before every call in hand was answered.")
         os._exit(ExitCode.FATAL)
 
@@ -182,8 +186,7 @@ class _Server:
 
     def _warm_up(self, keep_warm: KeepWarm) -> None:
         """Before the first caller comes, and from time to time afterwards."""
-        for _ in range(_WARM_ROUNDS):
-            keep_warm.round()
+        keep_warm.warm_up()
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
@@ -192,19 +195,19 @@ class _Server:
 
     def _serve(self, signals: StopSignals) -> None:
         """Until a signal comes, or the supervisor that started this process is gone."""
-        supervisor = int(os.environ.get(SUPERVISOR_VARIABLE, "0"))
         while not signals.wait(_POLL_SECONDS):
-            if supervisor and os.getppid() != supervisor:
+            if self._supervisor and os.getppid() != self._supervisor:
                 log.warning("supervisor_gone", reason="Whoever started this server has ended.")
                 return
 
-    def _stop(self, server: GrpcServer) -> int:
+    def _stop(self, server: GrpcServer, keep_warm: KeepWarm) -> int:
         """Not serving; give callers time to notice; finish what is in hand."""
         config = self._config.grpc
         self._lifecycle.move(State.DRAINING)
         server.not_serving()
         log.info("draining", lame_duck=config.lame_duck, grace=config.grace)
         self._clock.sleep(config.lame_duck)
+        keep_warm.close()  # or its next call would be refused, and reported as a fault
         finished = server.stop(config.grace)
         self._lifecycle.move(State.STOPPED)
         log.info("stopped", all_answered=finished)

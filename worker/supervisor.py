@@ -38,6 +38,10 @@ _START_SECONDS = 120.0
 _STOP_SECONDS = 15.0  # beyond what the servers themselves take
 _MOST_RESTARTS, _WITHIN_SECONDS = 5, 60.0
 _RESTART_SECONDS = 1.0
+# How a server ends that was told to: one that had not come as far as handling signals ends by SIGTERM itself.
+_STOPPED = {ExitCode.CLEAN, -signal.SIGTERM}
+# How one ends that will not start the next time either.
+_CANNOT_START = {ExitCode.USAGE, ExitCode.CANNOT_START}
 
 
 class SupervisorError(Exception):
@@ -75,6 +79,9 @@ def run_servers(config: ServeConfig, clock: Clock | None = None) -> int:
             except SupervisorError as error:
                 log.error("cannot_start" if error.exit_code == ExitCode.CANNOT_START else "fatal", reason=str(error))  # noqa: TRY400 - as above
                 return error.exit_code
+            except Exception:
+                log.exception("fatal", reason="This is a bug.")
+                return ExitCode.FATAL
             finally:
                 supervisor.stop()
                 remove_service_file(config.serve_http.service_file)
@@ -96,8 +103,7 @@ class _Supervisor:
         if not self._await_ready(signals):
             return self.stop()
         ports = self._ports()
-        write_service_file(self._config.serve_http.service_file, ports)
-        log.info("started", services=ports)
+        self._tell(ports)
         with registered(self._config, ports, lambda _: None):
             while not signals.wait(_POLL_SECONDS):
                 self._watch()
@@ -113,7 +119,7 @@ class _Supervisor:
         clean = True
         for child in running:
             try:
-                clean &= child.process.wait(deadline.remaining()) == ExitCode.CLEAN
+                clean &= child.process.wait(deadline.remaining()) in _STOPPED
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
@@ -168,9 +174,19 @@ class _Supervisor:
                 raise SupervisorError(f"The servers were not ready within {_START_SECONDS:g} s.", ExitCode.FATAL)
         return True
 
+    def _tell(self, ports: dict[str, str]) -> None:
+        path = self._config.serve_http.service_file
+        try:
+            write_service_file(path, ports)
+        except OSError as error:
+            raise SupervisorError(
+                f"{path} cannot be written: {error}. Name another with --service-file.", ExitCode.CANNOT_START
+            ) from error
+        log.info("started", services=ports)
+
     def _look(self, child: Child) -> None:
         if child.process.poll() is not None:
-            code = ExitCode.CANNOT_START if child.process.returncode == ExitCode.CANNOT_START else ExitCode.FATAL
+            code = ExitCode.CANNOT_START if child.process.returncode in _CANNOT_START else ExitCode.FATAL
             raise SupervisorError(
                 f"Server {child.number} ended with exit code {child.process.returncode} before it was ready; its "
                 "reason is above.",

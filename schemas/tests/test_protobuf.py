@@ -26,6 +26,13 @@ FIELDS = {
         "model": 6,
         "source": 7,
     },
+    "ClassifyBatchRequest": {"documents": 1},
+    "ClassifyBatchResponse": {"classifications": 1},
+}
+# Published methods: request, response. None of them streams.
+METHODS = {
+    "Classify": ("clf.v1.Document", "clf.v1.Classification"),
+    "ClassifyBatch": ("clf.v1.ClassifyBatchRequest", "clf.v1.ClassifyBatchResponse"),
 }
 
 
@@ -55,6 +62,36 @@ def test_field_numbers_are_kept(name: str) -> None:
     """Every published field still has its number."""
     message = classifier_pb2.DESCRIPTOR.message_types_by_name[name]
     assert {field.name: field.number for field in message.fields} == FIELDS[name]
+
+
+def test_every_message_is_pinned() -> None:
+    """No message is published without its numbers above."""
+    assert set(classifier_pb2.DESCRIPTOR.message_types_by_name) == set(FIELDS)
+
+
+def test_lists_are_lists() -> None:
+    """One of many is no other type on the wire, but another contract."""
+    repeated = {
+        f"{name}.{field.name}"
+        for name, message in classifier_pb2.DESCRIPTOR.message_types_by_name.items()
+        for field in message.fields
+        if field.is_repeated
+    }
+    assert repeated == {
+        "Classification.labels",
+        "Classification.classes",
+        "ClassifyBatchRequest.documents",
+        "ClassifyBatchResponse.classifications",
+    }
+
+
+def test_methods_are_kept() -> None:
+    """Every published method of the one service still takes and gives what it did, and none streams."""
+    assert list(classifier_pb2.DESCRIPTOR.services_by_name) == ["Classifier"]
+    methods = classifier_pb2.DESCRIPTOR.services_by_name["Classifier"].methods
+    found = {method.name: (method.input_type.full_name, method.output_type.full_name) for method in methods}
+    assert found == METHODS
+    assert not any(method.client_streaming or method.server_streaming for method in methods)
 
 
 def test_probabilities_are_doubles() -> None:

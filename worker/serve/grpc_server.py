@@ -26,6 +26,8 @@ _HARD_LIMIT: Final = 4
 _MOST_PENDING: Final = 32
 _QUIET_SECONDS: Final = 0.05
 _POLL_SECONDS: Final = 0.005
+# grpcio must not cut off the calls in hand at the very moment when it is decided whether there are any.
+_MARGIN_SECONDS: Final = 1.0
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -82,7 +84,7 @@ class GrpcServer:
     def stop(self, grace: float) -> bool:
         """Take no new calls, finish those in hand within `grace` seconds. Returns whether all of them were finished."""
         deadline = Deadline(self._clock, grace)
-        self._server.stop(grace)
+        self._server.stop(grace + _MARGIN_SECONDS)
         finished = self._await_quiet(deadline)
         # What is still open are streams of those who watch the health service; they would wait for ever.
         self._server.stop(None)

@@ -5,13 +5,19 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
+import grpc
 import pytest
+from click.testing import Result
 
 from models.model import Model
 from models.store import Store
+from schemas.classification import Classification, ClassificationError
+from schemas.decoding import DecodeReason
 from schemas.document import Document
 from worker.classify import Classifier
+from worker.client import ClassifierError
 from worker.serving_models import load_models
 from worker.tests.tools import clf, small_store
 
@@ -188,3 +194,116 @@ def test_a_full_disk_is_told_in_one_line(store: Path) -> None:
     assert found.returncode == 4
     assert found.stderr.startswith(b"Error: Standard output cannot be written: No space left on device.")
     assert found.stderr.count(b"\n") == 1
+
+
+# --- by a server ---------------------------------------------------------------------------------------------
+
+
+class FakeClient:
+    """Stands in for the client: classifies with a small model, or fails as the url says; notes how it was made."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        self.ready = True
+        self.made: list[object] = []
+        self.closed = False
+
+    def __call__(self, target: str, *, timeout: float, security: object) -> "FakeClient":
+        """Connect."""
+        self.made += [target, timeout, security]
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+    def classify(self, document: Document) -> Classification:
+        """One call."""
+        if document.url == "late":
+            raise ClassifierError(grpc.StatusCode.DEADLINE_EXCEEDED, "no answer within 100 ms", 1)
+        if document.url == "odd":
+            raise ClassificationError(DecodeReason.WRONG_TYPE, "the answer is of a later version")
+        document.to_protobuf()
+        return self.classifier.classify([document], [None])[0]
+
+
+@pytest.fixture
+def client(store: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClient:
+    """What `clf classify --grpc` connects with."""
+    made = FakeClient(Classifier(load_models(Store(store))))
+    monkeypatch.setattr("worker.commands.classify_remote.ClassifierClient", made)
+    return made
+
+
+def test_a_server_gives_the_same_lines(store: Path, client: FakeClient) -> None:
+    """With --grpc the output is that without, to the byte and in order, and no model is needed here."""
+    here = clf("classify", "--models", store, given=lines(DOCUMENTS * 20))
+    there = clf("classify", "--grpc", "a:1,b:2", "--models", store / "none", given=lines(DOCUMENTS * 20))
+    assert (there.exit_code, there.stdout_bytes) == (here.exit_code, here.stdout_bytes)
+    assert client.made[:2] == ["a:1,b:2", 1.0]
+    assert client.closed
+
+
+@pytest.mark.usefixtures("client")
+def test_what_gets_no_answer_is_reported() -> None:
+    """Code and words of the server stand beside file and line; the others come out; exit code 1."""
+    given = lines([FOOTBALL, Document("late", "", "secret"), MONEY, Document("odd", "", "secret")])
+    result = clf("classify", "--grpc", "a:1", given=given)
+    assert result.exit_code == 1
+    assert [json.loads(line)["url"] for line in result.stdout.splitlines()] == [FOOTBALL.url, MONEY.url]
+    assert result.stderr.splitlines()[:2] == [
+        "<stdin>, line 2: no answer within 100 ms (deadline_exceeded)",
+        "<stdin>, line 4: the answer is of a later version (wrong_type)",
+    ]
+    assert "secret" not in result.stderr
+
+
+def cannot_start(result: Result) -> str:
+    """The one line that a command says which cannot start."""
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_no_server_answers(client: FakeClient) -> None:
+    """Nothing is read; the one line names the target, and what is often wrong."""
+    client.ready = False
+    told = cannot_start(clf("classify", "--grpc", "nobody.example:1", given=lines(DOCUMENTS)))
+    assert told == "Error: No server answers at nobody.example:1. Does `clf serve` run there, with or without TLS?\n"
+    assert client.closed
+
+
+@pytest.mark.parametrize("target", ["host", "host:port", "http://host:1", "consul://agent", "dns:///x"])
+def test_a_target_that_is_none(target: str) -> None:
+    """The line says how targets are written."""
+    assert ": use " in cannot_start(clf("classify", "--grpc", target))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("cert", "key"), "--grpc-cert and --grpc-key need --grpc-ca"),
+        (("key",), "--grpc-cert and --grpc-key need --grpc-ca"),
+        (("ca", "cert"), "--grpc-cert and --grpc-key go together"),
+        (("ca", "key"), "--grpc-cert and --grpc-key go together"),
+        (("ca", "cert", "empty"), "neither file may be empty"),
+    ],
+)
+@pytest.mark.usefixtures("client")
+def test_files_that_do_not_go_together(tmp_path: Path, given: tuple[str, ...], told: str) -> None:
+    """It is told before gRPC is given something that it would abort the process for."""
+    options: list[str | Path] = []
+    for name in given:
+        path = tmp_path / name
+        path.write_bytes(b"" if name == "empty" else b"pem")
+        options += [f"--grpc-{'key' if name == 'empty' else name}", path]
+    assert told in cannot_start(clf("classify", "--grpc", "a:1", *options, given=lines([FOOTBALL])))
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    """It is wrong usage, as for any other file."""
+    result = clf("classify", "--grpc", "a:1", "--grpc-ca", tmp_path / "none")
+    assert result.exit_code == 2
+    assert "--grpc-ca" in result.stderr

@@ -1,14 +1,19 @@
 """Options from dataclasses."""
 
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import click
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from worker.options import option, options
+from worker.config import ServeConfig
+from worker.options import arguments, option, options
 
 
 class Colour(StrEnum):
@@ -100,3 +105,90 @@ def test_help() -> None:
     assert text.count("How many coats.") == 1
     assert "default: ;" not in text
     assert "default: None" not in text
+
+
+# --- the way back --------------------------------------------------------------------------------------------
+
+GROUPS: list[type] = [PaintShop, Other, *get_type_hints(ServeConfig).values()]
+# What the environment says about an option of each kind.
+ELSEWHERE = {bool: "true", int: "61", float: "61.5", str: "elsewhere", Path: __file__}
+
+
+def values_of(item: "Field[Any]", hint: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 - annotations in
+    """Values that a field may have: what its type is and its option would accept."""
+    kind = item.metadata["click"].get("type")
+    if isinstance(hint, UnionType):
+        return st.none() | values_of(item, next(inner for inner in get_args(hint) if inner is not type(None)))
+    if issubclass(hint, StrEnum):
+        return st.sampled_from(hint)
+    if isinstance(kind, click.Choice):
+        return st.sampled_from(kind.choices)
+    if hint in {int, float}:
+        return numbers(hint, getattr(kind, "min", None), getattr(kind, "max", None))
+    if hint is Path:
+        exists = isinstance(kind, click.Path) and kind.exists
+        return st.just(Path(__file__)) if exists else st.sampled_from(["-p", "a b", "--x=y", "\u00fc"]).map(Path)
+    return st.booleans() if hint is bool else st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+
+
+def numbers(hint: type, lowest: float | None, highest: float | None) -> st.SearchStrategy[Any]:
+    """Numbers of a range; the lower end itself may be forbidden to floats."""
+    if hint is int:
+        return st.integers(lowest, highest)  # type: ignore[arg-type]  # ranges of integers have integers
+    return st.floats(lowest, highest, allow_nan=False, allow_infinity=False).filter(lambda value: value != lowest)
+
+
+def value_of(group: type) -> st.SearchStrategy[Any]:
+    """Values of a group."""
+    hints = get_type_hints(group)
+    return st.builds(group, **{item.name: values_of(item, hints[item.name]) for item in fields(group)})
+
+
+def parsed(group: type, given: list[str], environment: dict[str, str]) -> object:
+    """What a command with the options of one group is handed."""
+    handed: list[object] = []
+
+    @click.command()
+    @options(group)
+    def command(**groups: object) -> None:
+        handed.extend(groups.values())
+
+    result = CliRunner().invoke(command, given, env=environment)
+    assert result.exit_code == 0, result.output
+    return handed[0]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@settings(deadline=None, max_examples=30)  # wall time per example says nothing on a shared machine
+@given(st.data(), st.booleans())
+def test_a_value_comes_back_from_its_command_line(group: type, data: st.DataObject, contradicted: bool) -> None:  # noqa: FBT001 - drawn
+    """Any value of any group is made again, to the last bit, also where the environment says something else."""
+    hints = get_type_hints(group)
+    value = data.draw(value_of(group))
+    environment = {
+        f"CLF_{item.name.upper()}": elsewhere(hints[item.name])
+        for item in fields(group)
+        if contradicted and getattr(value, item.name) is not None
+    }
+    assert parsed(group, arguments(value), environment) == value
+
+
+def elsewhere(hint: Any) -> str:  # noqa: ANN401 - annotations in
+    """What an environment may say about a field; it need not be sensible, for it is not to be read."""
+    inner = next((inner for inner in get_args(hint) if inner is not type(None)), hint)
+    return ELSEWHERE.get(inner, "none")
+
+
+def test_the_environment_of_the_test_would_be_read() -> None:
+    """It is the command line that keeps it out: without one, the value of the environment counts."""
+    assert parsed(Other, [], {"CLF_SHARE": ELSEWHERE[float]}) == Other(61.5)
+
+
+def test_the_command_line_is_one_word_per_option() -> None:
+    """Nothing that is given can be taken for an option, and flags have a word for no."""
+    assert arguments(PaintShop(Colour.RED, 3, "--dry", dry=False)) == [
+        "--colour=red",
+        "--coat-count=3",
+        "--name=--dry",
+        "--no-dry",
+    ]

@@ -1,7 +1,9 @@
 """The README's configuration tables say what the options say."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,22 +13,24 @@ README = Path(__file__).parents[2] / "README.md"
 HEADER = "| option | variable | default | |\n|---|---|---|---|\n"
 
 
-def expected_table(config: type) -> str:
-    """One row per option, in the order of the help."""
+# What the second table need not repeat.
+SHARED = {item.type for item in fields(WorkerConfig)}
+
+
+def expected_table(groups: Iterable[Any]) -> str:
+    """One row per option of these groups, in the order of the help."""
     rows = []
-    for group in fields(config):
-        for item in fields(group.type):  # type: ignore[arg-type]  # the fields of a configuration are typed by classes
-            name, default = item.name, item.default
-            shown = (
-                "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-            )
-            flag = f"--{name.replace('_', '-')}"
-            rows.append(f"| `{flag}` | `CLF_{name.upper()}` | {shown} | {item.metadata['click']['help']} |\n")
+    for item in [item for group in groups for item in fields(group)]:
+        name, default = item.name, item.default
+        shown = "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        flag = f"--{name.replace('_', '-')}"
+        rows.append(f"| `{flag}` | `CLF_{name.upper()}` | {shown} | {item.metadata['click']['help']} |\n")
     return HEADER + "".join(rows)
 
 
 @pytest.mark.skipif(not README.exists(), reason="there is no README beside an installed package")
-@pytest.mark.parametrize("config", [WorkerConfig, ServeConfig])
-def test_the_configuration_table_is_current(config: type) -> None:
-    """Whoever adds an option copies this table into the README."""
-    assert expected_table(config) in README.read_text("utf-8")
+def test_the_configuration_tables_are_current() -> None:
+    """Whoever adds an option copies these tables into the README."""
+    text = README.read_text("utf-8")
+    assert expected_table(item.type for item in fields(WorkerConfig)) in text
+    assert expected_table(item.type for item in fields(ServeConfig) if item.type not in SHARED) in text
