@@ -21,7 +21,7 @@ from schemas.document import Document
 from worker.classify import ConstantClassifier
 from worker.config import Grpc
 from worker.serve.answers import Answers
-from worker.serve.calls import CODE_NAMES, CallPool
+from worker.serve.calls import CODE_NAMES, CallPool, Limits
 from worker.serve.grpc import METHODS, Servicer
 from worker.serve.grpc_server import GrpcServer, GrpcServerError
 from worker.serve.metrics import GrpcMetrics
@@ -53,7 +53,7 @@ def free_port() -> int:
 def own_server(config: Grpc) -> Iterator[GrpcServer]:
     """A server in this process that gives everybody the same result."""
     metrics = GrpcMetrics(CollectorRegistry(), "1", SERVICE, METHODS, list(CODE_NAMES.values()))
-    pool = CallPool(2, 16, {f"/{SERVICE}/{name}": name for name in METHODS}, metrics, CLOCK)
+    pool = CallPool(Limits(2, 16), {f"/{SERVICE}/{name}": name for name in METHODS}, metrics.calls, CLOCK)
     servicer = Servicer(Answers(ConstantClassifier(), [], 10_000, 4), pool, 0.0, lambda *_: None)
     try:
         with GrpcServer(config, servicer, pool, None, CLOCK) as server:

@@ -25,6 +25,9 @@ class Kernel:
     ) -> Self: ...
     @property
     def simd(self) -> str: ...
+    def predict(
+        self, text: str, names: tuple[str, ...], thresholds: Sequence[float], best: bool
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, float], ...]] | None: ...
     def score(
         self,
         texts: list[str],

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from models.choice import choose_scorer
 from models.content import Fallback
+from models.ranking import PROBABILITY_DECIMALS
 from models.reader import Bundle
-from models.scorer import Scorer, Scores
+from models.scorer import Scorer
 
-PROBABILITY_DECIMALS: Final = 6
 _DIGEST_CHARS: Final = 16
-_SCALE: Final = 10.0**PROBABILITY_DECIMALS
-_FEW_CLASSES: Final = 150
 _PAGE_BYTES: Final = 4096
 _SAMPLE_CHARS: Final = 3000  # an article's
 
@@ -84,9 +82,9 @@ class Model:
         Raises:
             TypeError: `texts` is one string, or holds something that is not a string.
         """
+        if len(texts) == 1 and not isinstance(texts, str):
+            return [self._predict_one(texts[0])]
         scores = self.scorer.score(texts)
-        if len(texts) == 1 and len(self.classes) <= _FEW_CLASSES:
-            return [self._rank_one(scores)]
         ranking = np.argsort(-scores.probabilities, axis=1, kind="stable")
         thresholds = np.asarray(self.thresholds, dtype=np.float32)
         reached = np.take_along_axis(scores.probabilities >= thresholds, ranking, axis=1)
@@ -100,18 +98,10 @@ class Model:
         predictions = map(Prediction, scores.known.tolist(), labels, classes)
         return [prediction if prediction.known else _UNKNOWN for prediction in predictions]
 
-    def _rank_one(self, scores: Scores) -> Prediction:
-        """The same for one text, without arrays: they pay from some hundred numbers on (BENCHMARKS.md)."""
-        if not scores.known[0]:
-            return _UNKNOWN
-        names, probabilities = self.classes, scores.probabilities[0].tolist()
+    def _predict_one(self, text: str) -> Prediction:
         thresholds = _single_precision(self.thresholds)
-        ranking = sorted(range(len(names)), key=probabilities.__getitem__, reverse=True)
-        labels = tuple(names[column] for column in ranking if probabilities[column] >= thresholds[column])
-        if not labels and self.fallback is Fallback.BEST:
-            labels = (names[ranking[0]],)
-        classes = tuple((names[column], round(probabilities[column] * _SCALE) / _SCALE) for column in ranking)
-        return Prediction(known=True, labels=labels, classes=classes)
+        ranked = self.scorer.predict(text, thresholds, best=self.fallback is Fallback.BEST)
+        return _UNKNOWN if ranked is None else Prediction(True, *ranked)  # noqa: FBT003 - `known`, of a tuple
 
 
 @lru_cache

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.content import ScorerSource
 from models.kernel_settings import KernelSettings, UnsupportedSettingsError, kernel_settings
 from models.problems import BundleError, BundleProblem
+from models.ranking import Ranked
 from models.scorer import Scores
 
 try:
@@ -79,6 +80,10 @@ class NativeScorer:
             texts if isinstance(texts, list) else list(texts), decisions, probabilities, known.view(np.uint8)
         )
         return Scores(decisions, probabilities, known)
+
+    def predict(self, text: str, thresholds: Sequence[float], *, best: bool) -> Ranked | None:
+        """Score one text and rank its classes; other threads run meanwhile when it is long."""
+        return self._kernel.predict(text, self.classes, thresholds, best)
 
 
 def build_index(source: ScorerSource) -> NDArray[np.uint64] | None:

@@ -10,7 +10,8 @@ from scipy.special import expit
 from models.analysis import build_analyzer
 from models.content import Calibration, ScorerSource
 from models.problems import BundleError, BundleProblem
-from models.scorer import Scores
+from models.ranking import Ranked
+from models.scorer import Scores, predict_by_score
 
 
 class ReferenceScorer:
@@ -47,6 +48,10 @@ class ReferenceScorer:
             products = values[start:end, np.newaxis] * self._weights[columns[start:end]]
             decisions[row] = products.sum(axis=0) + self._intercept
         return Scores(decisions, calibrate(decisions, self._calibration), np.diff(row_starts) > 0)
+
+    def predict(self, text: str, thresholds: Sequence[float], *, best: bool) -> Ranked | None:
+        """Score one text and rank its classes."""
+        return predict_by_score(self, text, thresholds, best=best)
 
     def _count(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.int64]]:
         """Counts and columns of the known terms, ascending within a text, and where each text starts."""

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ranking import Ranked, rank
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -45,3 +47,23 @@ class Scorer(Protocol):
         Raises:
             TypeError: `texts` is one string, or holds something that is not a string.
         """
+
+    def predict(self, text: str, thresholds: Sequence[float], *, best: bool) -> Ranked | None:
+        """Score one text and rank its classes, as `models.ranking.rank` does; None when no term of it is known.
+
+        The same as `score` gives, for a caller who has only one: without arrays it takes a fraction of the time.
+
+        Raises:
+            TypeError: `text` is no string.
+            ValueError: there is not one threshold per class.
+        """
+
+
+def predict_by_score(scorer: Scorer, text: str, thresholds: Sequence[float], *, best: bool) -> Ranked | None:
+    """`Scorer.predict` by `Scorer.score`: what it must give, and all that a scorer needs which has no quicker way."""
+    if len(thresholds) != len(scorer.classes):
+        raise ValueError(f"there must be one threshold for each of {len(scorer.classes)} classes")
+    scores = scorer.score([text])
+    if not scores.known[0]:
+        return None
+    return rank(scorer.classes, scores.probabilities[0].tolist(), thresholds, best=best)

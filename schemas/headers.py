@@ -26,6 +26,8 @@ def media_type(content_type: str | None) -> str:
     """
     if content_type is None:
         return JSON
+    if content_type == PROTOBUF:  # as the gRPC path has it, call by call
+        return PROTOBUF
     name = content_type.partition(";")[0].strip().lower()
     if name in {JSON, PROTOBUF}:
         return name

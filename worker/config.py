@@ -166,6 +166,16 @@ class Grpc:
         "the service file lists them all.",
         type=click.IntRange(1, 64),
     )
+    core: int | None = option(
+        None,
+        "Which of its cores the threads that answer calls stay on, counted round; further processes take the next. "
+        "[default: by chance]",
+        type=click.IntRange(0),
+    )
+    pin: bool = option(
+        True,  # noqa: FBT003 - the default of a flag
+        "--no-pin lets them run on all cores, which costs half of the calls.",
+    )
     threads: int = option(4, "Threads that answer calls, per process.", type=click.IntRange(1, 64))
     max_calls: int = option(
         16,

@@ -21,7 +21,8 @@ from worker.config import ServeConfig
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.registration import RegistryError, registered
 from worker.serve.answers import Answered, Answers
-from worker.serve.calls import CODE_NAMES, CallPool
+from worker.serve.calls import CODE_NAMES, CallPool, Limits
+from worker.serve.cores import FREE, Cores
 from worker.serve.grpc import METHODS, SERVICE, Servicer
 from worker.serve.grpc_server import GrpcServer, GrpcServerError
 from worker.serve.http import HttpServer, routes
@@ -72,6 +73,7 @@ class _Server:
         self._config = config
         self._clock = clock
         self._lifecycle = Lifecycle()
+        self._cores = Cores.choose(config.grpc.core) if config.grpc.pin else FREE
         self._supervisor = int(os.environ.get(SUPERVISOR_VARIABLE, "0"))
         self._metrics = GrpcMetrics(
             CollectorRegistry(), version("clf-worker"), SERVICE, METHODS, list(CODE_NAMES.values())
@@ -80,6 +82,7 @@ class _Server:
     def run(self, signals: StopSignals) -> int:
         """Live once. Raises what kept it from starting."""
         config = self._config
+        self._cores.for_others()
         with ExitStack() as stack:
             http = self._open_http()
             stack.callback(http.close)
@@ -165,7 +168,8 @@ class _Server:
     def _pool(self) -> CallPool:
         config = self._config.grpc
         names = {f"/{SERVICE}/{name}": name for name in METHODS}
-        return CallPool(config.threads, config.max_calls, names, self._metrics, self._clock)
+        limits = Limits(config.threads, config.max_calls)
+        return CallPool(limits, names, self._metrics.calls, self._clock, self._cores.for_calls)
 
     def _servicer(self, models: Mapping[str, Model], pool: CallPool, request_log: RequestLog | None) -> Servicer:
         config = self._config.grpc

@@ -139,7 +139,12 @@ class _Supervisor:
         grpc, http = config.grpc, config.serve_http
         return replace(
             config,
-            grpc=replace(grpc, processes=1, grpc_port=grpc.grpc_port and grpc.grpc_port + number),
+            grpc=replace(
+                grpc,
+                processes=1,
+                grpc_port=grpc.grpc_port and grpc.grpc_port + number,
+                core=(grpc.core or 0) + number,
+            ),
             serve_http=replace(
                 http,
                 http_port=http.http_port and http.http_port + number,

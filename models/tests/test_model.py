@@ -13,8 +13,9 @@ import models
 from models.bundle import BundleContent, BundleError, BundleProblem, Fallback, VectorizerConfig, write_bundle
 from models.model import Model, load_model
 from models.native import NativeScorer, build_index, why_unavailable
+from models.ranking import Ranked
 from models.reference import ReferenceScorer
-from models.scorer import Scores
+from models.scorer import Scores, predict_by_score
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class FixedScorer:
         """One row per text."""
         rows = np.tile(np.array(self.probabilities, dtype=np.float32), (len(texts), 1))
         return Scores(rows, rows, np.array([bool(text.strip()) for text in texts], dtype=bool))
+
+    def predict(self, text: str, thresholds: Sequence[float], *, best: bool) -> Ranked | None:
+        """As the scores say."""
+        return predict_by_score(self, text, thresholds, best=best)
 
 
 def _model(

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from models.bundle import BundleContent
 from models.content import Fallback
 from models.model import Model, Prediction, load_model
-from models.scorer import Scores
+from models.ranking import Ranked
+from models.scorer import Scores, predict_by_score
 
 # Wall time per example says nothing on a shared machine.
 unhurried = settings(deadline=None)
@@ -43,6 +44,10 @@ class TableScorer:
         known = np.array([text != "unknown" for text in texts], dtype=bool)
         rows = self.table[[int(text) if text != "unknown" else 0 for text in texts]]
         return Scores(rows, rows, known)
+
+    def predict(self, text: str, thresholds: Sequence[float], *, best: bool) -> Ranked | None:
+        """As the scores say."""
+        return predict_by_score(self, text, thresholds, best=best)
 
 
 def model_of(table: NDArray[np.float32], thresholds: Sequence[float], fallback: Fallback) -> Model:

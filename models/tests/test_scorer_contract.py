@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from models.bundle import Bundle, BundleContent, BundleError, BundleProblem, Calibration, VectorizerConfig
 from models.kernel_settings import reference_only
-from models.scorer import Scorer, Scores
+from models.scorer import Scorer, Scores, predict_by_score
 
 Build = Callable[[Any], Scorer]
 
@@ -172,6 +172,39 @@ def test_like_scikit_learn_on_any_text(build: Build, train: Callable[..., Any], 
 def test_batch_like_one_by_one(scorer: Scorer, texts: list[str]) -> None:
     """The same bits come out for a text alone and in a batch."""
     assert _same(scorer.score(texts), _rows([scorer.score([text]) for text in texts]))
+
+
+@given(texts=st.lists(TEXT, min_size=1, max_size=4), data=st.data())
+def test_one_text_is_ranked_as_its_scores_say(scorer: Scorer, texts: list[str], data: st.DataObject) -> None:
+    """`predict` gives what `score` and `rank` give, with thresholds at, beside and far from probabilities."""
+    for text in texts:
+        near = [float(value) for value in scorer.score([text]).probabilities[0]]
+        values = st.sampled_from(
+            [*near, *np.nextafter(np.array(near, np.float32), np.float32(2)).tolist(), 0.0, 1.0, 2.0]
+        )
+        thresholds = tuple(data.draw(values) for _ in scorer.classes)
+        for best in (False, True):
+            expected = predict_by_score(scorer, text, thresholds, best=best)
+            found = scorer.predict(text, thresholds, best=best)
+            assert found == expected
+            assert repr(found) == repr(expected), "types and signs too"
+
+
+def test_equal_classes_are_ranked_in_their_order(build: Build, content: BundleContent) -> None:
+    """Where all are equally probable, none is preferred but by its column."""
+    flat = replace(content, weights=np.zeros_like(content.weights), intercept=np.zeros_like(content.intercept))
+    size = len(content.classes)
+    scorer = build(replace(flat, calibration=Calibration((-1.0,) * size, (0.0,) * size)))
+    found = scorer.predict(max(content.golden_texts, key=len), (0.5,) * size, best=False)
+    assert found == (content.classes, tuple((name, 0.5) for name in content.classes))
+
+
+def test_predict_refuses_what_does_not_fit(scorer: Scorer) -> None:
+    """One text, and a threshold for each class."""
+    with pytest.raises(ValueError, match="threshold"):
+        scorer.predict("text", (0.5,), best=True)
+    with pytest.raises(TypeError):
+        scorer.predict(["text"], (0.5,) * len(scorer.classes), best=True)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_probabilities_follow_platt(scorer: Scorer, content: BundleContent) -> None:

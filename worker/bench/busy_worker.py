@@ -2,88 +2,79 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from schemas.document import Document
-from worker.bench.backlog import Backlog
 from worker.bench.contender import Contender, worker_command
 from worker.bench.trained import BenchError
 from worker.clock import Clock
 from worker.kafka.admin import Cluster
-from worker.kafka.settings import Settings
 
-_PARTITIONS = 4
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _TOPIC = {"max.message.bytes": "2000000"}
 
 
+@dataclass(frozen=True, slots=True)
 class BusyWorker:
-    """One worker and its backlog."""
+    """Workers, one after the other, each with the whole backlog before it.
 
-    def __init__(self, cluster: Cluster, group: str, topic: str, count: int, clock: Clock) -> None:
-        self._cluster = cluster
-        self._group = group
-        self._topic = topic
-        self._count = count
-        self._clock = clock
-        self._began = (clock.monotonic(), self.done)
+    Attributes:
+        servers: of the broker.
+        topic: the backlog.
+        partitions: of each topic.
+        count: documents in it.
+        models: the store.
+        directory: for the files of the workers.
+        cluster: the broker, to look at it.
+        clock: the time.
+    """
 
-    @property
-    def done(self) -> int:
-        """Documents it has committed."""
-        return self._cluster.committed(self._group, self._topic)
+    servers: str
+    topic: str
+    partitions: int
+    count: int
+    models: Path
+    directory: Path
+    cluster: Cluster
+    clock: Clock
+    _runs: list[str] = field(default_factory=list)
 
-    def rate(self) -> float:
-        """Documents a second since it began.
+    @contextmanager
+    def running(self, told: Callable[[float], None]) -> Iterator[None]:
+        """A worker at full load inside the `with` block; `told` hears afterwards how many documents a second it did.
 
         Raises:
-            BenchError: it has run out of documents, so it has not been busy all the time.
+            BenchError: the worker does not get going, or was not busy all the time.
         """
-        at, before = self._began
-        done = self.done
-        if done >= self._count:
-            raise BenchError("The worker ran out of documents: raise --backlog, or shorten --seconds.")
-        return (done - before) / (self._clock.monotonic() - at)
-
-
-@contextmanager
-def busy_worker(
-    settings: Settings, documents: list[Document], count: int, models: Path, directory: Path, clock: Clock
-) -> Iterator[Callable[[], float]]:
-    """A worker at full load inside the `with` block; what is yielded tells its documents a second so far.
-
-    Args:
-        settings: common to all Kafka clients.
-        documents: the backlog is made of these.
-        count: of the backlog; it must last.
-        models: the store.
-        directory: for the worker's files; must not exist.
-        clock: the time.
-
-    Raises:
-        BenchError: the worker does not get going, or had not enough to do.
-    """
-    cluster = Cluster(settings, timeout_seconds=30)
-    run = f"bench-{uuid4().hex[:8]}"
-    topics = [f"{run}-results", f"{run}-dead"]
-    for topic in topics:
-        cluster.create(topic, _PARTITIONS, 1, _TOPIC)
-    with Backlog(f"{run}-input", _PARTITIONS, count).sent(
-        documents, settings, cluster, clock, lambda _: None
-    ) as source:
-        names = ["--documents", source, "--classifications", topics[0], "--dead-letters", topics[1], "--group", run]
-        servers = ["--bootstrap-servers", str(settings["bootstrap.servers"]), "--models", str(models.absolute())]
-        contender = Contender(worker_command(*servers, *names), directory, cluster, clock)
+        group = f"bench-{uuid4().hex[:8]}"
+        self._runs.append(group)
+        topics = [f"{group}-results", f"{group}-dead"]
+        for topic in topics:
+            self.cluster.create(topic, self.partitions, 1, _TOPIC)
+        names = ["--documents", self.topic, "--classifications", topics[0], "--dead-letters", topics[1]]
+        where = ["--bootstrap-servers", self.servers, "--models", str(self.models.absolute()), "--group", group]
+        directory = self.directory / f"busy-worker-{len(self._runs)}"
+        contender = Contender(worker_command(*where, *names), directory, self.cluster, self.clock)
         try:
-            end = clock.monotonic() + _START_SECONDS
-            while not cluster.committed(run, source):
-                if clock.monotonic() > end:
-                    raise BenchError(f"The worker did not get going. Its output is in {directory}.")
-                clock.sleep(_POLL_SECONDS)
-            worker = BusyWorker(cluster, run, source, count, clock)
-            yield worker.rate
+            before, began = self._await_first(group, directory), self.clock.monotonic()
+            yield
+            done, seconds = self._done(group), self.clock.monotonic() - began
+            if done >= self.count:
+                raise BenchError("The worker ran out of documents: raise --backlog, or shorten --seconds.")
+            told((done - before) / seconds)
         finally:
             contender.stop()
-            cluster.delete(topics)
+            self.cluster.delete(topics)
+
+    def _await_first(self, group: str, directory: Path) -> int:
+        end = self.clock.monotonic() + _START_SECONDS
+        while not (done := self._done(group)):
+            if self.clock.monotonic() > end:
+                raise BenchError(f"The worker did not get going. Its output is in {directory}.")
+            self.clock.sleep(_POLL_SECONDS)
+        return done
+
+    def _done(self, group: str) -> int:
+        return self.cluster.committed(group, self.topic)

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from schemas.classification import Classification
+from worker.bench.busy_worker import BusyWorker
 from worker.bench.latency import OK, PERCENTILES, REFUSED, Latencies
 from worker.bench.load import METHOD, Load, Served, bare_servicer, closed, job_for, serving, start_server
 from worker.bench.trained import BenchError
@@ -203,19 +204,26 @@ class GrpcBench:
 
     # --- parts --------------------------------------------------------------------------------------------------
 
-    def at_rate_beside(self, name: str) -> Outcome:
-        """Latency at the steady rate while something else keeps the machine busy."""
+    def beside_worker(self, worker: BusyWorker) -> Outcome:
+        """Latency at the steady rate while a worker has more to do than it can."""
+        rates: list[float] = []
         with self._server() as server:
-            found, per_run = self._at_rate(server)
-        lines = _percentile_lines(found, self._plan.rate, {99.9: IN_TIME})
-        return Outcome(name, lines, {f"clf serve {name}": found}, per_run)
+            found, per_run = self._at_rate(server, lambda: worker.running(rates.append))
+        lines = [
+            *_percentile_lines(found, self._plan.rate, {99.9: IN_TIME}),
+            Line("documents/s of the worker meanwhile", "", f"{statistics.median(rates):,.0f}", None),
+        ]
+        facts = {**per_run, "worker_documents_per_second": rates}
+        return Outcome("worker", lines, {"clf serve beside a worker at full load": found}, facts)
 
-    def _at_rate(self, server: Served) -> tuple[Latencies, dict[str, Any]]:
+    def _at_rate(
+        self, server: Served, beside: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> tuple[Latencies, dict[str, Any]]:
         runs = []
         for number in range(self._plan.repeat):
-            runs.append(
-                self._load.latencies(replace(job_for([server], self._plan.rate, self._plan.seconds), seed=number))
-            )
+            job = replace(job_for([server], self._plan.rate, self._plan.seconds), seed=number)
+            with beside():
+                runs.append(self._load.latencies(job))
             self._say(f"{self._plan.rate:g} calls/s, round {number + 1}: p99.9 {_ms(runs[-1].percentile(99.9))}")
         return Latencies.joined(runs), {"runs": [run.as_json() for run in runs]}
 

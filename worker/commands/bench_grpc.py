@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +14,8 @@ from rich.table import Table
 
 from models.store import Store
 from schemas.document import DEFAULT_MAX_BYTES, Document
-from worker.bench.busy_worker import busy_worker
+from worker.bench.backlog import Backlog
+from worker.bench.busy_worker import BusyWorker
 from worker.bench.contender import ContenderError
 from worker.bench.grpc_scenarios import GrpcBench, Outcome, Plan
 from worker.bench.latency import histogram
@@ -28,12 +28,14 @@ from worker.commands.cluster import clear_errors, client_settings
 from worker.commands.documents import Line, read_lines
 from worker.commands.output import console
 from worker.config import SECONDS, Cluster
+from worker.kafka.admin import Cluster as Admin
 from worker.kafka.local_broker import LocalBroker
 from worker.options import EnumChoice
 from worker.serving_models import load_models
 
 _MISSED = 1
 _COUNT = click.IntRange(1)
+_PARTITIONS = 4
 
 
 class Scenario(StrEnum):
@@ -81,7 +83,11 @@ class Scenario(StrEnum):
 @click.option("--repeat", default=3, show_default=True, type=_COUNT, help="Runs of each scenario.")
 @click.option("--idle-seconds", default=300.0, show_default=True, type=SECONDS, help="The pause before a first call.")
 @click.option(
-    "--backlog", default=600_000, show_default=True, type=_COUNT, help="Documents for the worker, which must last."
+    "--backlog",
+    default=1_000_000,
+    show_default=True,
+    type=_COUNT,
+    help="Documents for the worker, which must last a run.",
 )
 @click.option(
     "--json", "json_file", type=click.File("wb"), help="Write all figures as JSON to this file, - for stdout."
@@ -165,15 +171,15 @@ def _documents(sources: Sequence[Path], lang: str) -> Iterator[Document]:
                 yield Document(url, fields.get("title") or "", fields.get("text") or "", lang)
 
 
-def _beside_worker(bench: GrpcBench, documents: list[Document], backlog: int, models: Path, directory: Path) -> Outcome:
+def _beside_worker(bench: GrpcBench, documents: list[Document], count: int, models: Path, directory: Path) -> Outcome:
+    clock = SystemClock()
     with _broker(directory) as servers:
         settings = client_settings(Cluster(bootstrap_servers=servers), "producer")
-        say(f"sending {backlog:,} documents for the worker")
-        with busy_worker(settings, documents, backlog, models, directory / "busy-worker", SystemClock()) as rate:
-            outcome = bench.at_rate_beside("beside a worker at full load")
-            done = rate()
-    say(f"meanwhile the worker did {done:,.0f} documents/s")
-    return replace(outcome, facts={**outcome.facts, "worker_documents_per_second": done})
+        cluster = Admin(settings, timeout_seconds=30)
+        with Backlog("bench-input", _PARTITIONS, count).sent(documents, settings, cluster, clock, say) as topic:
+            return bench.beside_worker(
+                BusyWorker(servers, topic, _PARTITIONS, count, models, directory, cluster, clock)
+            )
 
 
 @contextmanager

@@ -43,6 +43,23 @@ class Call:
     seconds_left: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one pool.
+
+    Attributes:
+        threads: that answer calls.
+        calls: in hand at once, waiting or worked on.
+    """
+
+    threads: int
+    calls: int
+
+
+def _stay() -> None:
+    """Leave a thread where the system puts it."""
+
+
 class Books(Protocol):
     """Told of every call whose method is in the books, on the thread that knows."""
 
@@ -65,19 +82,33 @@ class CallPool(grpc.ServerInterceptor):
     what a whole call may cost.
     """
 
-    def __init__(self, threads: int, max_calls: int, names: Mapping[str, str], books: Books, clock: Clock) -> None:
-        """`names` are the methods to keep books about: full path, such as "/clf.v1.Classifier/Classify", to name."""
-        self._max_calls = max_calls
+    def __init__(
+        self, limits: Limits, names: Mapping[str, str], books: Books, clock: Clock, settle: Callable[[], None] = _stay
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            limits: how many threads, and calls.
+            names: the methods to keep books about: full path, such as "/clf.v1.Classifier/Classify", to name.
+            books: told of them.
+            clock: the time.
+            settle: called once by each thread that has to do with calls, grpcio's serving thread among them.
+        """
+        self._max_calls = limits.calls
         self._names = names
         self._books = books
         self._clock = clock
-        self._refusal = _refusal(f"{max_calls} calls are in hand here already: try another server, or later")
+        self._settle = settle
+        self._serving_settled = False
+        self._refusal = _refusal(f"{limits.calls} calls are in hand here already: try another server, or later")
         self._local = threading.local()
         self._looked_up: str | None = None
         self._lock = threading.Lock()
         self._in_hand = 0
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._run, name=f"call-{n}", daemon=True) for n in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._run, name=f"call-{n}", daemon=True) for n in range(limits.threads)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -85,6 +116,9 @@ class CallPool(grpc.ServerInterceptor):
         self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:  # noqa: ANN401 - as the base class
         """Let a call in, or refuse it; on the serving thread."""
+        if not self._serving_settled:
+            self._serving_settled = True
+            self._settle()
         method = self._names.get(handler_call_details.method)
         if method is not None:
             self._books.began(method)
@@ -122,6 +156,7 @@ class CallPool(grpc.ServerInterceptor):
             self._queue.put(None)
 
     def _run(self) -> None:
+        self._settle()
         while (work := self._queue.get()) is not None:
             call, fn, args, kwargs = work
             self._local.call = call

@@ -23,7 +23,7 @@ from worker.stream.deadline import Deadline
 _HARD_LIMIT: Final = 4
 # Calls that grpcio has not even looked at. What is beyond, gRPC's core sheds (as CANCELLED) for a tenth of the price:
 # without a limit they would pile up until all of them are late.
-_MOST_PENDING: Final = 32
+_MOST_PENDING: Final = 8
 _QUIET_SECONDS: Final = 0.05
 _POLL_SECONDS: Final = 0.005
 # grpcio must not cut off the calls in hand at the very moment when it is decided whether there are any.

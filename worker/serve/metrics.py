@@ -3,14 +3,16 @@
 Label values come from closed sets, never from documents.
 """
 
-import bisect
 import platform
+from bisect import bisect_left
+from collections import Counter as Counts
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import accumulate
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from models.model import Model
@@ -23,10 +25,34 @@ from worker.stream.records import Outcome, TopicPartition
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _CALL_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1)
+_METHOD_LABELS = ("grpc_type", "grpc_service", "grpc_method")
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 # gRPC gives a call without a deadline some hundred years.
 _NO_DEADLINE = 1e9
 _REFUSALS = {"ResourceExhausted": "too_many_calls", "DeadlineExceeded": "too_little_time", "Canceled": "abandoned"}
+
+
+class _Tally:
+    """Values counted into buckets. Whoever uses it has a lock."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value in."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Cumulative counts per upper bound, as Prometheus reads them."""
+        bounds = (*(str(float(bound)) for bound in self._bounds), "+Inf")
+        return list(zip(bounds, accumulate(self._counts), strict=True))
+
+
+def _family(name: str, documentation: str, tally: _Tally) -> Metric:
+    return HistogramMetricFamily(name, documentation, buckets=tally.buckets(), sum_value=tally.sum)
 
 
 class BulkHistogram(Collector):
@@ -35,9 +61,7 @@ class BulkHistogram(Collector):
     def __init__(self, name: str, documentation: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
         self._name = name
         self._documentation = documentation
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
+        self._tally = _Tally(bounds)
         self._lock = Lock()
         registry.register(self)
 
@@ -45,25 +69,13 @@ class BulkHistogram(Collector):
         """Count every value in."""
         with self._lock:
             for value in values:
-                self._counts[bisect.bisect_left(self._bounds, value)] += 1
-                self._sum += value
+                self._tally.add(value)
 
-    def observe(self, value: float) -> None:
-        """Count one value in."""
+    def collect(self) -> Iterator[Metric]:
+        """The present state."""
         with self._lock:
-            self._counts[bisect.bisect_left(self._bounds, value)] += 1
-            self._sum += value
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """The present state, as Prometheus reads it: cumulative counts per upper bound."""
-        with self._lock:
-            counts, total = list(self._counts), self._sum
-        buckets: list[tuple[str, float]] = []
-        cumulative = 0
-        for bound, count in zip((*(str(float(b)) for b in self._bounds), "+Inf"), counts, strict=True):
-            cumulative += count
-            buckets.append((bound, cumulative))
-        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=total)
+            family = _family(self._name, self._documentation, self._tally)
+        yield family
 
 
 class ServiceMetrics:
@@ -204,31 +216,114 @@ class Metrics(ServiceMetrics):
         return 0.0 if oldest is None else max(0.0, self._clock.time() - oldest / 1000)
 
 
+class CallBooks(Collector):
+    """What calls leave behind, all under one lock: a metric of the library for each would take a tenth of a call."""
+
+    def __init__(self, registry: CollectorRegistry, service: str, methods: Sequence[str], codes: Sequence[str]) -> None:
+        """`service`, `methods` and `codes` are what the labels of those names take."""
+        self._service = service
+        self._lock = Lock()
+        self._started = dict.fromkeys(methods, 0)
+        self._handled = {(method, code): 0 for method in methods for code in codes}
+        self._seconds = {method: _Tally(_CALL_BUCKETS) for method in methods}
+        self._answered = _Tally(_CALL_BUCKETS)
+        self._time_left = _Tally(_CALL_BUCKETS)
+        registry.register(self)
+
+    def began(self, method: str) -> None:
+        """A call came; on the serving thread only."""
+        self._started[method] += 1
+
+    def refused(self, method: str) -> None:
+        """It was sent away, because too many are in hand."""
+        with self._lock:
+            self._handled[method, "ResourceExhausted"] += 1
+
+    def ended(self, method: str, code: str, seconds: float, seconds_left: float | None) -> None:
+        """A call was answered, or not."""
+        with self._lock:
+            self._handled[method, code] += 1
+            self._seconds[method].add(seconds)
+            if code == "OK":
+                self._answered.add(seconds)
+            if seconds_left is not None and seconds_left < _NO_DEADLINE:
+                self._time_left.add(seconds_left)
+
+    def collect(self) -> Iterator[Metric]:
+        """The present state. Nothing is yielded under the lock: calls would wait for whoever writes it down."""
+        with self._lock:
+            families = [
+                self._started_family(),
+                self._handled_family(),
+                self._seconds_family(),
+                self._failures_family(),
+                self._refusals_family(),
+                _family(
+                    "clf_latency_seconds", "From the arrival of an answered call until its answer.", self._answered
+                ),
+                _family(
+                    "clf_time_left_seconds",
+                    "Until the caller's deadline, when work on a call began; calls without a deadline do not count.",
+                    self._time_left,
+                ),
+            ]
+        yield from families
+
+    def _started_family(self) -> Metric:
+        family = CounterMetricFamily("grpc_server_started", "Calls that came.", labels=_METHOD_LABELS)
+        for method, count in self._started.items():
+            family.add_metric(("unary", self._service, method), count)
+        return family
+
+    def _handled_family(self) -> Metric:
+        labels = (*_METHOD_LABELS, "grpc_code")
+        family = CounterMetricFamily("grpc_server_handled", "Calls that ended, by how.", labels=labels)
+        for (method, code), count in self._handled.items():
+            family.add_metric(("unary", self._service, method, code), count)
+        return family
+
+    def _seconds_family(self) -> Metric:
+        family = HistogramMetricFamily(
+            "grpc_server_handling_seconds", "From the arrival of a call until its end.", labels=_METHOD_LABELS
+        )
+        for method, tally in self._seconds.items():
+            family.add_metric(("unary", self._service, method), tally.buckets(), tally.sum)
+        return family
+
+    def _failures_family(self) -> Metric:
+        family = CounterMetricFamily("clf_failures", "Calls that got no answer, by gRPC status code.", labels=["code"])
+        for code, count in self._by_code().items():
+            if code != "OK":
+                family.add_metric([code], count)
+        return family
+
+    def _refusals_family(self) -> Metric:
+        family = CounterMetricFamily(
+            "clf_refused_calls",
+            "Calls sent away before any work: too_many_calls, too_little_time, abandoned.",
+            labels=["reason"],
+        )
+        for code, reason in _REFUSALS.items():
+            family.add_metric([reason], self._by_code()[code])
+        return family
+
+    def _by_code(self) -> Counts[str]:
+        counts = Counts[str]()
+        for (_, code), count in self._handled.items():
+            counts[code] += count
+        return counts
+
+
 class GrpcMetrics(ServiceMetrics):
-    """Those of `clf serve`; keeps the books of its calls."""
+    """Those of `clf serve`."""
 
     def __init__(
         self, registry: CollectorRegistry, version: str, service: str, methods: Sequence[str], codes: Sequence[str]
     ) -> None:
         """`service`, `methods` and `codes` are what the labels of those names take."""
         super().__init__(registry, version)
-        self._define_calls(registry, service, methods, codes)
-        self.latency = BulkHistogram(
-            "clf_latency_seconds", "From the arrival of an answered call until its answer.", _CALL_BUCKETS, registry
-        )
-        self.time_left = BulkHistogram(
-            "clf_time_left_seconds",
-            "Until the caller's deadline, when work on a call began; calls without a deadline do not count.",
-            _CALL_BUCKETS,
-            registry,
-        )
+        self.calls = CallBooks(registry, service, methods, codes)
         counter = partial(Counter, registry=registry)
-        self.failures = counter("clf_failures", "Calls that got no answer, by gRPC status code.", ["code"])
-        self.refusals = counter(
-            "clf_refused_calls",
-            "Calls sent away before any work: too_many_calls, too_little_time, abandoned.",
-            ["reason"],
-        )
         self.documents = counter("clf_answered_documents", "Documents answered, by what came of them.", ["status"])
         self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self.log_drops = counter("clf_request_log_dropped", "Entries the request log lost, by reason.", ["reason"])
@@ -242,57 +337,10 @@ class GrpcMetrics(ServiceMetrics):
             "clf_request_log_waiting_entries", "Entries of the request log not written yet.", registry=registry
         )
 
-    def _define_calls(
-        self, registry: CollectorRegistry, service: str, methods: Sequence[str], codes: Sequence[str]
-    ) -> None:
-        labels = ["grpc_type", "grpc_service", "grpc_method"]
-        started = Counter("grpc_server_started", "Calls that came.", labels, registry=registry)
-        handled = Counter("grpc_server_handled", "Calls that ended.", [*labels, "grpc_code"], registry=registry)
-        seconds = Histogram(
-            "grpc_server_handling_seconds",
-            "From the arrival of a call until its end.",
-            labels,
-            buckets=_CALL_BUCKETS,
-            registry=registry,
-        )
-        values = {name: ("unary", service, name) for name in methods}
-        self._started = {name: started.labels(*of_method) for name, of_method in values.items()}
-        self._handled = {
-            (name, code): handled.labels(*of_method, code) for name, of_method in values.items() for code in codes
-        }
-        self._seconds = {name: seconds.labels(*of_method) for name, of_method in values.items()}
-
     def watch(self, calls_in_hand: Callable[[], float], log_entries_waiting: Callable[[], float]) -> None:
         """Where the gauges look when somebody asks."""
         self._in_hand.set_function(calls_in_hand)
         self._log_waiting.set_function(log_entries_waiting)
-
-    # --- the calls' Books ----------------------------------------------------------------------------------------
-
-    def began(self, method: str) -> None:
-        """A call came."""
-        self._started[method].inc()
-
-    def refused(self, method: str) -> None:
-        """Too many calls are in hand."""
-        self._failed(method, "ResourceExhausted")
-
-    def ended(self, method: str, code: str, seconds: float, seconds_left: float | None) -> None:
-        """A call was answered, or not."""
-        self._seconds[method].observe(seconds)
-        if seconds_left is not None and seconds_left < _NO_DEADLINE:
-            self.time_left.observe(seconds_left)
-        if code == "OK":
-            self._handled[method, code].inc()
-            self.latency.observe(seconds)
-        else:
-            self._failed(method, code)
-
-    def _failed(self, method: str, code: str) -> None:
-        self._handled[method, code].inc()
-        self.failures.labels(code).inc()
-        if code in _REFUSALS:
-            self.refusals.labels(_REFUSALS[code]).inc()
 
     def answered(self, results: Iterable[Classification]) -> None:
         """Documents of an answered call."""
@@ -316,4 +364,4 @@ class GrpcMetrics(ServiceMetrics):
         """A synthetic call took that long; None: it failed."""
         self.synthetic.labels("failed" if seconds is None else "answered").inc()
         if seconds is not None:
-            self.synthetic_seconds.observe(seconds)
+            self.synthetic_seconds.observe_all([seconds])

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from worker.serve.calls import CODE_NAMES, Call, CallPool
+from worker.serve.calls import CODE_NAMES, Call, CallPool, Limits
 from worker.tests.fakes import ManualClock
 from worker.tests.grpc_fakes import PATIENCE, AbortError, FakeContext, NotingBooks
 
@@ -27,7 +27,7 @@ class Scene:
     def __init__(self, threads: int = 2, max_calls: int = 3) -> None:
         self.books = NotingBooks()
         self.clock = ManualClock()
-        self.pool = CallPool(threads, max_calls, NAMES, self.books, self.clock)
+        self.pool = CallPool(Limits(threads, max_calls), NAMES, self.books, self.clock)
 
     def look_up(self, path: str, handler: object = HANDLER) -> Any:  # noqa: ANN401 - grpcio's handlers have no one type
         """What grpcio gets when it asks for the handler of a call that came."""

@@ -8,7 +8,8 @@ import pytest
 
 from models.content import Fallback
 from models.model import Model
-from models.scorer import Scores
+from models.ranking import Ranked
+from models.scorer import Scores, predict_by_score
 from schemas.classification import ClassProbability, ModelStamp, Source, Status, decode_classification
 from schemas.document import Document
 from worker.classify import Classifier, ConstantClassifier
@@ -32,6 +33,10 @@ class LengthScorer:
         probabilities = np.stack([long, 1 - long], axis=1)
         known = np.array([any(map(str.isalpha, text)) for text in texts], dtype=np.bool_)
         return Scores(probabilities * 2 - 1, probabilities, known)
+
+    def predict(self, text: str, thresholds: Sequence[float], *, best: bool) -> Ranked | None:
+        """As the scores say."""
+        return predict_by_score(self, text, thresholds, best=best)
 
 
 def model(lang: str, scorer: LengthScorer) -> Model:

@@ -62,10 +62,10 @@ def exercised(metrics: GrpcMetrics) -> GrpcMetrics:
     metrics.watch(lambda: 3, lambda: 4)
     for method in METHODS:
         for code in CODES:
-            metrics.began(method)
-            metrics.ended(method, code, 0.01, 0.09)
-        metrics.began(method)
-        metrics.refused(method)
+            metrics.calls.began(method)
+            metrics.calls.ended(method, code, 0.01, 0.09)
+        metrics.calls.began(method)
+        metrics.calls.refused(method)
     metrics.answered([result(status) for status in Status])
     for drop in Drop:
         metrics.log_drops.labels(drop).inc()
@@ -137,8 +137,8 @@ def test_every_way_to_end_is_counted_from_zero(metrics: GrpcMetrics, registry: C
 
 def test_an_answer(metrics: GrpcMetrics, registry: CollectorRegistry) -> None:
     """It is started, handled, and in all three times; it is neither a failure nor a refusal."""
-    metrics.began("Classify")
-    metrics.ended("Classify", "OK", 0.004, 0.05)
+    metrics.calls.began("Classify")
+    metrics.calls.ended("Classify", "OK", 0.004, 0.05)
     assert total(registry, "grpc_server_started_total", grpc_method="Classify", grpc_type="unary") == 1
     assert total(registry, "grpc_server_handled_total", grpc_method="Classify", grpc_code="OK") == 1
     assert total(registry, "grpc_server_handled_total") == 1
@@ -150,8 +150,8 @@ def test_an_answer(metrics: GrpcMetrics, registry: CollectorRegistry) -> None:
 
 def test_a_refused_call(metrics: GrpcMetrics, registry: CollectorRegistry) -> None:
     """It is started and handled, a failure and a refusal; it took no time worth a histogram."""
-    metrics.began("ClassifyBatch")
-    metrics.refused("ClassifyBatch")
+    metrics.calls.began("ClassifyBatch")
+    metrics.calls.refused("ClassifyBatch")
     assert total(registry, "grpc_server_started_total") == total(registry, "grpc_server_handled_total") == 1
     assert total(registry, "grpc_server_handled_total", grpc_code="ResourceExhausted") == 1
     assert total(registry, "clf_failures_total", code="ResourceExhausted") == 1
@@ -171,8 +171,8 @@ def test_a_refused_call(metrics: GrpcMetrics, registry: CollectorRegistry) -> No
 )
 def test_a_failure(metrics: GrpcMetrics, registry: CollectorRegistry, code: str, reason: str | None) -> None:
     """It is counted by its code; those that were sent away before any work also by why; latency is of answers only."""
-    metrics.began("Classify")
-    metrics.ended("Classify", code, 0.3, None)
+    metrics.calls.began("Classify")
+    metrics.calls.ended("Classify", code, 0.3, None)
     assert total(registry, "clf_failures_total", code=code) == total(registry, "clf_failures_total") == 1
     assert total(registry, "clf_refused_calls_total") == (reason is not None)
     if reason is not None:
@@ -186,7 +186,7 @@ def test_calls_without_a_deadline_spoil_no_average(
     metrics: GrpcMetrics, registry: CollectorRegistry, left: float | None
 ) -> None:
     """Neither do calls that nobody began to work on."""
-    metrics.ended("Classify", "OK", 0.3, left)
+    metrics.calls.ended("Classify", "OK", 0.3, left)
     assert total(registry, "clf_time_left_seconds_count") == 0
 
 
@@ -232,5 +232,5 @@ def test_two_servers_in_one_process_share_nothing(metrics: GrpcMetrics) -> None:
     """Nothing stands on the global registry."""
     other = CollectorRegistry()
     GrpcMetrics(other, "1.2.3", SERVICE, METHODS, CODES)
-    metrics.began("Classify")
+    metrics.calls.began("Classify")
     assert total(other, "grpc_server_started_total") == 0

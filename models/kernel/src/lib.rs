@@ -13,6 +13,7 @@ mod kernel;
 mod perfect;
 #[cfg(feature = "python")]
 mod python;
+mod ranking;
 mod raw;
 mod scan;
 mod score;
@@ -23,6 +24,7 @@ use std::fmt;
 
 pub use builder::build_index;
 pub use kernel::{Arrays, Kernel, Scores};
+pub use ranking::Ranking;
 pub use raw::Simd;
 pub use settings::{Analyzer, Norm, Settings};
 pub use text::Text;

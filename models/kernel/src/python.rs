@@ -8,10 +8,10 @@ mod _kernel {
     use pyo3::buffer::PyBuffer;
     use pyo3::exceptions::{PyTypeError, PyValueError};
     use pyo3::prelude::*;
-    use pyo3::types::{PyBytes, PyList, PyString};
+    use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
     use crate::raw::{Frozen, Simd, text_of};
-    use crate::{Analyzer, Arrays, Invalid, Norm, Settings, Text};
+    use crate::{Analyzer, Arrays, Invalid, Norm, Ranking, Scores, Settings, Text};
 
     /// Texts of so few characters in all are scored (in some 20 us at most) without giving the interpreter away.
     ///
@@ -95,6 +95,12 @@ mod _kernel {
         fn arrays(&self) -> Arrays<'_> {
             arrays_of(&self.index, self.idf.as_ref(), &self.weights, &self.intercept)
         }
+
+        fn score_texts(&self, py: Python<'_>, texts: &[Text<'_>]) -> Scores {
+            let score = || self.kernel.score(self.arrays(), texts);
+            let short = texts.iter().map(Text::len).sum::<usize>() <= HELD_CHARACTERS;
+            if short { score() } else { py.detach(score) }
+        }
     }
 
     fn arrays_of<'a>(
@@ -145,6 +151,34 @@ mod _kernel {
             self.kernel.simd().name()
         }
 
+        /// Score one text, and rank the classes: `models.ranking.rank`, with `names` in column order.
+        ///
+        /// None where the text has no term.
+        #[expect(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
+        fn predict<'py>(
+            &self,
+            py: Python<'py>,
+            text: &Bound<'py, PyString>,
+            names: &Bound<'py, PyTuple>,
+            thresholds: Vec<f32>,
+            best: bool,
+        ) -> PyResult<Option<(Bound<'py, PyTuple>, Bound<'py, PyTuple>)>> {
+            if names.len() != self.kernel.classes() || thresholds.len() != names.len() {
+                return Err(PyValueError::new_err("there must be one name and one threshold per class"));
+            }
+            let scores = self.score_texts(py, &[text_of(text)?]);
+            if scores.known != [1] {
+                return Ok(None);
+            }
+            let ranking = Ranking::new(&scores.probabilities, &thresholds, best);
+            let labels = ranking.labels().map(|column| names.get_item(column)).collect::<PyResult<Vec<_>>>()?;
+            let classes = ranking
+                .classes()
+                .map(|(column, probability)| (names.get_item(column)?, probability).into_pyobject(py))
+                .collect::<PyResult<Vec<_>>>()?;
+            Ok(Some((PyTuple::new(py, labels)?, PyTuple::new(py, classes)?)))
+        }
+
         /// Score `texts` into arrays of shape (texts, classes), (texts, classes) and (texts,).
         fn score(
             &self,
@@ -156,9 +190,7 @@ mod _kernel {
         ) -> PyResult<()> {
             let strings = texts.iter().map(into_string).collect::<PyResult<Vec<_>>>()?;
             let borrowed = strings.iter().map(text_of).collect::<PyResult<Vec<_>>>()?;
-            let score = || self.kernel.score(self.arrays(), &borrowed);
-            let short = borrowed.iter().map(Text::len).sum::<usize>() <= HELD_CHARACTERS;
-            let scores = if short { score() } else { py.detach(score) };
+            let scores = self.score_texts(py, &borrowed);
             PyBuffer::get(decisions)?.copy_from_slice(py, &scores.decisions)?;
             PyBuffer::get(probabilities)?.copy_from_slice(py, &scores.probabilities)?;
             PyBuffer::get(known)?.copy_from_slice(py, &scores.known)
