@@ -202,17 +202,26 @@ def test_one_call_too_many_is_refused_at_once(narrow: ServeProcess) -> None:
     assert narrow.metric('clf_refused_calls_total{reason="too_many_calls"}') == refused + 100
 
 
+def test_a_request_that_never_comes(narrow: ServeProcess) -> None:
+    """A caller without a deadline who sends none loses its place after some seconds, and others are answered again."""
+    with Caller(narrow.grpc) as caller:
+        held = caller.hold(REQUEST, timeout=None)
+        wait_until(lambda: narrow.metric("clf_calls_in_hand") == 1, "the call is in hand")
+        assert caller.call(REQUEST).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert held.outcome().code is grpc.StatusCode.CANCELLED
+        wait_until(lambda: narrow.metric("clf_calls_in_hand") == 0, "nothing is in hand")
+        assert caller.call(REQUEST, timeout=None).code is grpc.StatusCode.OK
+
+
 def test_abandoned_calls_leave_at_once(narrow: ServeProcess) -> None:
     """A caller who leaves, or whose time is over, frees the place and the thread, and counts as abandoned."""
     abandoned = narrow.metric('clf_refused_calls_total{reason="abandoned"}')
     with Caller(narrow.grpc) as caller:
-        for timeout in (None, 0.3):
-            held = caller.hold(REQUEST, timeout)
-            wait_until(lambda: narrow.metric("clf_calls_in_hand") == 1, "the call is in hand")
-            if timeout is None:
-                held.cancel()
-            else:
-                assert held.outcome().code is grpc.StatusCode.DEADLINE_EXCEEDED
-            wait_until(lambda: narrow.metric("clf_calls_in_hand") == 0, "nothing is in hand")
+        held = caller.hold(REQUEST, timeout=None)
+        wait_until(lambda: narrow.metric("clf_calls_in_hand") == 1, "the call is in hand")
+        held.cancel()
+        wait_until(lambda: narrow.metric("clf_calls_in_hand") == 0, "nothing is in hand")
+        assert caller.hold(REQUEST, timeout=0.5).outcome().code is grpc.StatusCode.DEADLINE_EXCEEDED
+        wait_until(lambda: narrow.metric("clf_calls_in_hand") == 0, "nothing is in hand")
         assert caller.call(REQUEST, timeout=None).code is grpc.StatusCode.OK
     wait_until(lambda: narrow.metric('clf_refused_calls_total{reason="abandoned"}') == abandoned + 2, "it is counted")

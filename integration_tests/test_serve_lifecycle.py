@@ -25,6 +25,7 @@ from worker.serve.calls import CODE_NAMES, CallPool, Limits
 from worker.serve.grpc import METHODS, Servicer
 from worker.serve.grpc_server import GrpcServer, GrpcServerError
 from worker.serve.metrics import GrpcMetrics
+from worker.serve.patience import Patience
 from worker.tests.tools import small_store
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -54,7 +55,7 @@ def own_server(config: Grpc) -> Iterator[GrpcServer]:
     """A server in this process that gives everybody the same result."""
     metrics = GrpcMetrics(CollectorRegistry(), "1", SERVICE, METHODS, list(CODE_NAMES.values()))
     pool = CallPool(Limits(2, 16), {f"/{SERVICE}/{name}": name for name in METHODS}, metrics.calls, CLOCK)
-    servicer = Servicer(Answers(ConstantClassifier(), [], 10_000, 4), pool, 0.0, lambda *_: None)
+    servicer = Servicer(Answers(ConstantClassifier(), [], 10_000, 4), pool, 0.0, lambda *_: None, Patience(CLOCK))
     try:
         with GrpcServer(config, servicer, pool, None, CLOCK) as server:
             yield server

@@ -28,6 +28,7 @@ from worker.serve.grpc_server import GrpcServer, GrpcServerError
 from worker.serve.http import HttpServer, routes
 from worker.serve.keep_warm import KeepWarm
 from worker.serve.metrics import GrpcMetrics
+from worker.serve.patience import Patience
 from worker.serve.request_files import RequestLogSettings
 from worker.serve.request_log import Entry, RequestLog, RequestLogError
 from worker.serve.service_file import GRPC, HEALTH, remove_service_file, write_service_file
@@ -73,6 +74,7 @@ class _Server:
         self._config = config
         self._clock = clock
         self._lifecycle = Lifecycle()
+        self._patience = Patience(clock)
         self._cores = Cores.choose(config.grpc.core) if config.grpc.pin else FREE
         self._supervisor = int(os.environ.get(SUPERVISOR_VARIABLE, "0"))
         self._metrics = GrpcMetrics(
@@ -93,6 +95,8 @@ class _Server:
                 stack.callback(request_log.close, _FLUSH_SECONDS)
             pool = self._pool()
             stack.callback(pool.close)
+            stack.callback(self._patience.close)
+            self._patience.start()
             self._metrics.watch(lambda: pool.in_hand, lambda: request_log.waiting if request_log else 0)
             servicer = self._servicer(models, pool, request_log)
             server = stack.enter_context(GrpcServer(config.grpc, servicer, pool, credentials(config.tls), self._clock))
@@ -184,7 +188,7 @@ class _Server:
                     request_log.add(_entry(now, method, document, result, seconds, with_text=with_text))
 
         with_text = self._config.request_log.request_log_text
-        return Servicer(answers, pool, config.min_time_left, answered)
+        return Servicer(answers, pool, config.min_time_left, answered, self._patience)
 
     # --- serve and stop -----------------------------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
 """The service `clf.v1.Classifier` on gRPC: who gets an answer, and with which status code the others go away."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 
 from schemas import classifier_pb2
 from worker.serve.answers import Answer, Answered, Answers, CannotAnswerError, Fault
-from worker.serve.calls import CallPool
+from worker.serve.calls import Call, CallPool
+from worker.serve.patience import Patience
 
 SERVICE = classifier_pb2.DESCRIPTOR.services_by_name["Classifier"].full_name
 # The same calls under a name that only this process knows, for its own: they pass by the limit and the books.
@@ -27,7 +28,9 @@ Listener = Callable[[str, Answered, float], None]
 class Servicer:
     """Takes and gives bytes, so that a message that is none is refused with our code and words, not with gRPC's."""
 
-    def __init__(self, answers: Answers, pool: CallPool, min_seconds_left: float, listener: Listener) -> None:
+    def __init__(
+        self, answers: Answers, pool: CallPool, min_seconds_left: float, listener: Listener, patience: Patience
+    ) -> None:
         """Refuse callers who wait for less than `min_seconds_left` more; tell `listener` of each answer in the books.
 
         The listener gets the method's name, the answer, and the seconds since the call came.
@@ -36,28 +39,29 @@ class Servicer:
         self._pool = pool
         self._min_seconds_left = min_seconds_left
         self._listener = listener
+        self._patience = patience
 
     def add_to(self, server: grpc.Server) -> None:
         """Let `server` answer the methods; gRPC's core finds registered ones quicker than others."""
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            name: grpc.unary_unary_rpc_method_handler(self._behaviour(self._answers[name])) for name in METHODS
+            # For a stream of requests, which is the same on the wire: so it begins before the request is there.
+            name: grpc.stream_unary_rpc_method_handler(self._behaviour(self._answers[name]))
+            for name in METHODS
         }
         for service in (SERVICE, SYNTHETIC_SERVICE):
             server.add_registered_method_handlers(service, methods)
 
-    def _behaviour(self, answer: Answer) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-        def behave(request: bytes, context: grpc.ServicerContext) -> bytes:
+    def _behaviour(self, answer: Answer) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+        def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             call = self._pool.current
-            call.code = grpc.StatusCode.UNKNOWN  # what a bug in here would give the caller
             call.seconds_left = context.time_remaining()
-            needed = self._min_seconds_left + len(request) * _SECONDS_PER_BYTE
-            if call.seconds_left < needed:
-                call.code = grpc.StatusCode.DEADLINE_EXCEEDED
-                left = max(0.0, call.seconds_left) * 1000
-                context.abort(call.code, f"{left:.1f} ms were left, an answer needs {needed * 1000:.1f} ms; not begun")
-            if not context.is_active():
-                call.code = grpc.StatusCode.CANCELLED
-                context.abort(call.code, "nobody waits for the answer any more; not begun")
+            self._refuse_hopeless(call, context, call.seconds_left, 0)
+            request = self._patience.await_request(requests, context)  # raises when the caller has gone: CANCELLED
+            call.code = grpc.StatusCode.UNKNOWN  # what a bug in here would give the caller
+            if request is None:
+                call.code = grpc.StatusCode.INVALID_ARGUMENT
+                context.abort(call.code, "the call has no message")
+            self._refuse_hopeless(call, context, context.time_remaining(), len(request))
             try:
                 answered = answer(request)
             except CannotAnswerError as error:
@@ -72,3 +76,13 @@ class Servicer:
             return answered.reply
 
         return behave
+
+    def _refuse_hopeless(self, call: Call, context: grpc.ServicerContext, left: float, message_bytes: int) -> None:
+        needed = self._min_seconds_left + message_bytes * _SECONDS_PER_BYTE
+        if left < needed:
+            call.code = grpc.StatusCode.DEADLINE_EXCEEDED
+            sentence = f"{max(0.0, left) * 1000:.1f} ms were left, an answer needs {needed * 1000:.1f} ms; not begun"
+            context.abort(call.code, sentence)
+        if not context.is_active():
+            call.code = grpc.StatusCode.CANCELLED
+            context.abort(call.code, "nobody waits for the answer any more; not begun")

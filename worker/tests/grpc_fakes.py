@@ -24,6 +24,7 @@ class FakeContext:
         self.trailers: tuple[tuple[str, str], ...] = ()
         self.callbacks: list[Callable[[], None]] = []
         self.over = False
+        self.cancelled = threading.Event()
 
     def as_context(self) -> grpc.ServicerContext:
         """The same for the type checker."""
@@ -41,6 +42,10 @@ class FakeContext:
         """Note it, and end the handler."""
         self.aborted = (code, details)
         raise AbortError
+
+    def cancel(self) -> None:
+        """Note it."""
+        self.cancelled.set()
 
     def set_details(self, details: str) -> None:
         """Note it."""

@@ -12,6 +12,8 @@ from worker.classify import ConstantClassifier
 from worker.serve.answers import Answered, Answers, CannotAnswerError, Fault
 from worker.serve.calls import CODE_NAMES, Call, CallPool
 from worker.serve.grpc import METHODS, SERVICE, SYNTHETIC_SERVICE, Servicer
+from worker.serve.patience import Patience
+from worker.tests.fakes import ManualClock
 from worker.tests.grpc_fakes import AbortError, FakeContext
 
 DOCUMENT = Document("u", "", "text", "en")
@@ -53,7 +55,9 @@ class Scene:
         self.told: list[tuple[str, Answered, float]] = []
         self.fails: Exception | None = None
         pool = SimpleNamespace(current=self.call, age=lambda call: AGE if call is self.call else None)
-        self.servicer = Servicer(cast("Answers", self.answers), cast("CallPool", pool), min_seconds_left, self._listen)
+        self.patience = Patience(ManualClock())
+        answers, books = cast("Answers", self.answers), cast("CallPool", pool)
+        self.servicer = Servicer(answers, books, min_seconds_left, self._listen, self.patience)
         self.handlers: dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = {}
         self.servicer.add_to(cast("grpc.Server", SimpleNamespace(add_registered_method_handlers=self._register)))
 
@@ -62,8 +66,8 @@ class Scene:
     ) -> bytes:
         """What is sent back."""
         handler = self.handlers[service][method]
-        assert handler.unary_unary is not None
-        return handler.unary_unary(request, context.as_context())
+        assert handler.stream_unary is not None
+        return handler.stream_unary(iter([request]), context.as_context())
 
     def refusal(self, context: FakeContext, request: bytes = REQUEST) -> tuple[grpc.StatusCode, str]:
         """With which code and sentence the caller goes away."""
@@ -226,6 +230,17 @@ def test_real_answers_fit_in() -> None:
     scene.servicer.add_to(
         cast("grpc.Server", SimpleNamespace(add_registered_method_handlers=lambda _, found: handlers.update(found)))
     )
-    behave = handlers["Classify"].unary_unary
+    behave = handlers["Classify"].stream_unary
     assert behave is not None
-    assert classifier_pb2.Classification.FromString(behave(REQUEST, FakeContext().as_context())).url == "u"
+    assert classifier_pb2.Classification.FromString(behave(iter([REQUEST]), FakeContext().as_context())).url == "u"
+
+
+def test_a_call_without_a_request() -> None:
+    """It has a code of its own: there is nothing to repair, but something to send."""
+    scene, context = Scene(), FakeContext()
+    handler = scene.handlers[SERVICE]["Classify"].stream_unary
+    assert handler is not None
+    with pytest.raises(AbortError):
+        handler(iter([]), context.as_context())
+    assert context.aborted == (grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
+    assert scene.call.code is grpc.StatusCode.INVALID_ARGUMENT
