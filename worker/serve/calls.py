@@ -164,11 +164,10 @@ class CallPool(grpc.ServerInterceptor):
                 fn(*args, **kwargs)
             except Exception:
                 log.exception("call_failed", reason="This is a bug, of grpcio or here. Other calls are not affected.")
-            finally:
-                with self._lock:
-                    self._in_hand -= 1
             if call.method is not None:
                 self._books.ended(call.method, CODE_NAMES[call.code], self.age(call), call.seconds_left)
+            with self._lock:
+                self._in_hand -= 1
             del work, call, fn, args, kwargs  # what waits for the next call must not keep the last one's document
 
 

@@ -56,11 +56,11 @@ class Servicer:
             call = self._pool.current
             call.seconds_left = context.time_remaining()
             self._refuse_hopeless(call, context, call.seconds_left, 0)
-            request = self._patience.await_request(requests, context)  # raises when the caller has gone: CANCELLED
-            call.code = grpc.StatusCode.UNKNOWN  # what a bug in here would give the caller
+            request = self._patience.await_request(requests, context)
             if request is None:
-                call.code = grpc.StatusCode.INVALID_ARGUMENT
-                context.abort(call.code, "the call has no message")
+                # Mostly the caller has gone, which grpcio tells a little later. So it stays CANCELLED in the books.
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
+            call.code = grpc.StatusCode.UNKNOWN  # what a bug in here would give the caller
             self._refuse_hopeless(call, context, context.time_remaining(), len(request))
             try:
                 answered = answer(request)
