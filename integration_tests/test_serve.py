@@ -214,14 +214,18 @@ def test_a_request_that_never_comes(narrow: ServeProcess) -> None:
 
 
 def test_abandoned_calls_leave_at_once(narrow: ServeProcess) -> None:
-    """A caller who leaves, or whose time is over, frees the place and the thread, and counts as abandoned."""
-    abandoned = narrow.metric('clf_refused_calls_total{reason="abandoned"}')
+    """A caller who leaves frees the place and the thread; one without time is refused before its request is there."""
+    refused = 'clf_refused_calls_total{reason="%s"}'
+    abandoned, hopeless = (narrow.metric(refused % reason) for reason in ("abandoned", "too_little_time"))
     with Caller(narrow.grpc) as caller:
         held = caller.hold(REQUEST, timeout=None)
         wait_until(lambda: narrow.metric("clf_calls_in_hand") == 1, "the call is in hand")
         held.cancel()
         wait_until(lambda: narrow.metric("clf_calls_in_hand") == 0, "nothing is in hand")
-        assert caller.hold(REQUEST, timeout=0.5).outcome().code is grpc.StatusCode.DEADLINE_EXCEEDED
+        outcome = caller.hold(REQUEST, timeout=20).outcome()
+        assert outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "an answer needs 30000.0 ms; not begun" in outcome.message
         wait_until(lambda: narrow.metric("clf_calls_in_hand") == 0, "nothing is in hand")
         assert caller.call(REQUEST, timeout=None).code is grpc.StatusCode.OK
-    wait_until(lambda: narrow.metric('clf_refused_calls_total{reason="abandoned"}') == abandoned + 2, "it is counted")
+    assert narrow.metric(refused % "abandoned") == abandoned + 1
+    assert narrow.metric(refused % "too_little_time") == hopeless + 1
