@@ -9,9 +9,11 @@ KEEP ?=
 SECONDS ?= 600
 KERNEL := $(BIN)/python deploy/kernel.py
 NEWS ?= ../shared/data/news
+# Tests that neither start servers nor look at the clock run on both cores at once.
+QUIET := $(addprefix integration_tests/test_,quality.py native_articles.py wheel.py kernel_script.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel jars demo test check format unit integration bench fuzz clean
+.PHONY: help setup kernel jars consul demo test check format unit integration java bench fuzz clean
 
 help: ## List these recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,9 +38,15 @@ jars: $(INSTALLED)
 demo: setup ## Broker, models, worker, documents, results: in half a minute. KEEP=1 stays up until Ctrl-C
 	@$(BIN)/clf demo $(if $(KEEP),--keep)
 
-test: setup check ## Lint, types, unit tests, integration tests on a real broker. BROKER=docker: on testcontainers
+test: setup ## Lint, types, unit tests, integration tests on a real broker. BROKER=docker: on testcontainers
+	@nice $(MAKE) --no-print-directory consul & # in a minute or two, long before its tests
+	@$(MAKE) --no-print-directory check
 	$(KERNEL) cargo test --release
-	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile schemas models training worker $(QUIET)
+	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests $(addprefix --ignore=,$(QUIET))
+
+consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once
+	@$(BIN)/python -m integration_tests.consul_agent build
 
 check: $(INSTALLED) kernel ## Lint, format and types only
 	$(BIN)/ruff check .
@@ -53,14 +61,18 @@ format: $(INSTALLED) ## Format the code and repair what ruff can
 	$(KERNEL) cargo fmt
 
 unit: $(INSTALLED) kernel ## Unit tests only: no broker, a few seconds
-	$(BIN)/pytest schemas models training worker -m 'not broker'
+	$(BIN)/pytest -n 2 --dist loadfile schemas models training worker
 
 integration: setup ## Integration tests only
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests
 
-bench: setup ## Measure scoring and throughput beside references, on the real articles where they are present (NEWS=folder)
+java: setup ## Build the Java client (deploy/clients/java) and run its tests against the real server
+	$(BIN)/pytest integration_tests/test_java_client.py
+
+bench: setup ## Measure scoring, throughput and latency beside references, on the real articles where they are present (NEWS=folder)
 	$(BIN)/clf bench score $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file)) --open --growth
 	$(BIN)/clf bench stream $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file))
+	-$(BIN)/clf bench grpc $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file))
 
 fuzz: ## Look for pages and bundles that hurt the native scorer, SECONDS=600 for each target; needs nightly Rust, cargo-fuzz
 	@for needed in "cargo +nightly --version|rustup toolchain install nightly" "cargo fuzz --version|cargo install cargo-fuzz"; do \
@@ -72,5 +84,5 @@ fuzz: ## Look for pages and bundles that hurt the native scorer, SECONDS=600 for
 clean: ## Remove everything that setup, tests and the demo made here
 	@if [ -x $(BIN)/clf ]; then $(BIN)/clf kafka stop --delete-data || true; fi
 	rm -rf $(VENV) .clf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
-	rm -rf models/kernel/target models/kernel/fuzz/target models/_kernel.*.so
+	rm -rf deploy/clients/java/target models/kernel/target models/kernel/fuzz/target models/_kernel.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,8 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from models.bundle import Fallback
 from models.model import Model
-from models.scorer import Scores
+from models.ranking import Ranked
+from models.scorer import Scores, predict_by_score
 from training.corpus import Corpus
 from training.evaluation import Evaluation, Measured, average_precision, evaluate, measure, precision_recall
 
@@ -26,6 +27,10 @@ class FixedScorer:
         rows = [[float(part) for part in text.split()] if text != "?" else [0.1] * 3 for text in texts]
         probabilities = np.array(rows, dtype=np.float32).reshape(len(texts), 3)
         return Scores(probabilities, probabilities, known)
+
+    def predict(self, text: str, thresholds: Sequence[float], *, best: bool) -> Ranked | None:
+        """As the scores say."""
+        return predict_by_score(self, text, thresholds, best=best)
 
 
 MODEL = Model("en", "v1", "0" * 16, FixedScorer.classes, FixedScorer(), (0.5, 0.5, 0.5), Fallback.NONE)

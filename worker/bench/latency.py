@@ -25,6 +25,7 @@ NAMES: Final = {
 }
 REFUSED: Final = (1, 8)
 _BAR: Final = 50
+_LEAST: Final = 0.01  # milliseconds; what is below is in the first bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def histogram(latencies: Latencies, title: str) -> list[str]:
 
 def _edges(least: float, most: float) -> list[float]:
     """Edges 1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8, 10 (ISO 3, R10) times powers of ten, around all values."""
-    first = math.floor(10 * math.log10(max(least, 1e-3)))
-    last = math.ceil(10 * math.log10(max(most, 1e-3)) + 1e-9)
-    return [10 ** (step / 10) for step in range(first, max(last, first + 1) + 1)]
+    first = math.floor(10 * math.log10(max(least, _LEAST)))
+    last = math.ceil(10 * math.log10(max(most, _LEAST)) + 1e-9)
+    edges = [10 ** (step / 10) for step in range(first, max(last, first + 1) + 1)]
+    return [min(edges[0], least), *edges[1:]]

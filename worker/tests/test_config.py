@@ -68,7 +68,7 @@ def test_each_option_explains_itself(command: click.Command, name: str) -> None:
     assert parameter.show_envvar
 
 
-@pytest.mark.parametrize("group", {*groups(WorkerConfig), *groups(ServeConfig)})
+@pytest.mark.parametrize("group", dict.fromkeys([*groups(WorkerConfig), *groups(ServeConfig)]))
 def test_groups_are_values(group: type) -> None:
     """Each is a frozen, slotted dataclass whose defaults make a value."""
     assert is_dataclass(group)
