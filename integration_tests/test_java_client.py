@@ -8,7 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from integration_tests.consul_agent import ConsulAgent, why_unavailable
 from integration_tests.serving import ServeProcess
+from integration_tests.system import wait_until
 from worker.kafka.local_base import BrokerError
 from worker.kafka.local_jars import find_java, find_maven
 
@@ -80,3 +82,17 @@ def test_the_example_crawler_classifies_a_file(model_store: Path, target: Path, 
     assert third.startswith("  INVALID_ARGUMENT  [")
     assert summary == "3 pages: {INVALID_ARGUMENT=1, STATUS_CLASSIFIED=1, STATUS_UNSUPPORTED_LANGUAGE=1}"
     assert latencies.startswith("p50 ")
+
+
+@pytest.mark.timeout(BUILD_TIMEOUT_S)
+def test_the_example_finds_its_servers_in_consul(target: Path, tmp_path: Path) -> None:
+    """A real agent tells the client where a server is that has registered itself."""
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    with ConsulAgent(tmp_path / "consul") as agent:
+        registration = ["--no-scoring", "--register", "--consul", f"http://{agent.address}"]
+        with ServeProcess(tmp_path / "server", registration) as server:
+            wait_until(lambda: server.metric("clf_registered") == 1, "the server is registered")
+            said = maven(target, "--quiet", "compile", "exec:java", f"-Dexec.args=consul://{agent.address}/clf-grpc")
+            assert server.metric("clf_answered_documents_total") > 0
+    assert "UNAVAILABLE" not in said

@@ -62,8 +62,7 @@ final class Channels {
     private static Map<String, ?> serviceConfig() {
         Map<String, ?> hedging = Map.of(
                 "maxAttempts", MAX_ATTEMPTS, "hedgingDelay", seconds(HEDGING_DELAY), "nonFatalStatusCodes", NON_FATAL);
-        List<?> services = List.of(
-                Map.of("service", Methods.SERVICE), Map.of("service", Methods.UNCOUNTED_SERVICE));
+        List<?> services = List.of(Map.of("service", Methods.SERVICE));
         return Map.of(
                 "loadBalancingConfig", List.of(Map.of(AnsweringServers.NAME, Map.of())),
                 "healthCheckConfig", Map.of("serviceName", Methods.SERVICE),

@@ -108,8 +108,9 @@ public final class ClassifierClient implements AutoCloseable {
     }
 
     /**
-     * Waits until a server can be called, and makes one call that counts nowhere. Without it, the first calls may take
-     * what connecting takes, and what Java takes to load the code: more than 100 ms together.
+     * Waits until a server can be called, and makes one call for no page, with the url {@code clf:warm-up}. Without
+     * it, the first calls may take what connecting takes, and what Java takes to load the code: more than 100 ms
+     * together.
      *
      * @return whether one can be called, within {@code timeout}
      * @throws InterruptedException if the thread was interrupted
@@ -145,7 +146,7 @@ public final class ClassifierClient implements AutoCloseable {
 
     private void warmUp(long nanos) {
         try {
-            ClientCalls.blockingUnaryCall(channel, Methods.CLASSIFY_UNCOUNTED, options(nanos), WARM_UP);
+            ClientCalls.blockingUnaryCall(channel, Methods.CLASSIFY, options(nanos), WARM_UP);
         } catch (StatusRuntimeException unimportant) {
             // The code is loaded all the same, and whether there are answers the first call will tell.
         }

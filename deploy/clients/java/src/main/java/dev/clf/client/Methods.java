@@ -15,15 +15,9 @@ import io.grpc.protobuf.ProtoUtils;
  */
 final class Methods {
     static final String SERVICE = "clf.v1.Classifier";
-    /** The same methods under the name that servers keep no books about. */
-    static final String UNCOUNTED_SERVICE = SERVICE + ".Synthetic";
 
     static final MethodDescriptor<Document, Classification> CLASSIFY =
             unary("Classify", Document.getDefaultInstance(), Classification.getDefaultInstance());
-
-    static final MethodDescriptor<Document, Classification> CLASSIFY_UNCOUNTED = CLASSIFY.toBuilder()
-            .setFullMethodName(MethodDescriptor.generateFullMethodName(UNCOUNTED_SERVICE, "Classify"))
-            .build();
 
     static final MethodDescriptor<ClassifyBatchRequest, ClassifyBatchResponse> CLASSIFY_BATCH = unary(
             "ClassifyBatch", ClassifyBatchRequest.getDefaultInstance(), ClassifyBatchResponse.getDefaultInstance());
