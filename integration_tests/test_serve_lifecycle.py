@@ -26,6 +26,7 @@ from worker.serve.grpc import METHODS, Servicer
 from worker.serve.grpc_server import GrpcServer, GrpcServerError
 from worker.serve.metrics import GrpcMetrics
 from worker.serve.patience import Patience
+from worker.serve.scratch import scratch_directory
 from worker.tests.tools import small_store
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -57,7 +58,10 @@ def own_server(config: Grpc) -> Iterator[GrpcServer]:
     pool = CallPool(Limits(2, 16), {f"/{SERVICE}/{name}": name for name in METHODS}, metrics.calls, CLOCK)
     servicer = Servicer(Answers(ConstantClassifier(), [], 10_000, 4), pool, 0.0, lambda *_: None, Patience(CLOCK))
     try:
-        with GrpcServer(config, servicer, pool, None, CLOCK) as server:
+        with (
+            scratch_directory(CLOCK.time()) as directory,
+            GrpcServer(config, servicer, pool, None, directory, CLOCK) as server,
+        ):
             yield server
     finally:
         pool.close()

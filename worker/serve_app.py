@@ -31,6 +31,7 @@ from worker.serve.metrics import GrpcMetrics
 from worker.serve.patience import Patience
 from worker.serve.request_files import RequestLogSettings
 from worker.serve.request_log import Entry, RequestLog, RequestLogError
+from worker.serve.scratch import ScratchError, scratch_directory
 from worker.serve.service_file import GRPC, HEALTH, remove_service_file, write_service_file
 from worker.serve.tls import TlsError, credentials
 from worker.serving_models import load_models
@@ -45,7 +46,7 @@ _POLL_SECONDS = 0.5
 SUPERVISOR_VARIABLE = "CLF_SUPERVISOR"
 _FLUSH_SECONDS = 2.0
 _DAY_SECONDS = 86_400
-_CANNOT_START = (GrpcServerError, RegistryError, TlsError, RequestLogError, StoreError, BundleError)
+_CANNOT_START = (GrpcServerError, RegistryError, ScratchError, TlsError, RequestLogError, StoreError, BundleError)
 
 
 class CannotServeError(Exception):
@@ -99,7 +100,10 @@ class _Server:
             self._patience.start()
             self._metrics.watch(lambda: pool.in_hand, lambda: request_log.waiting if request_log else 0)
             servicer = self._servicer(models, pool, request_log)
-            server = stack.enter_context(GrpcServer(config.grpc, servicer, pool, credentials(config.tls), self._clock))
+            directory = stack.enter_context(scratch_directory(self._clock.time()))
+            server = stack.enter_context(
+                GrpcServer(config.grpc, servicer, pool, credentials(config.tls), directory, self._clock)
+            )
             keep_warm = KeepWarm(server.own_address, models, self._metrics.kept_warm, self._clock)
             stack.callback(keep_warm.close)
             server.start()

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from worker.config import ServeConfig
 from worker.lifecycle import ExitCode, StopSignals
 from worker.options import arguments
 from worker.registration import RegistryError, registered
+from worker.serve.scratch import ScratchError, scratch_directory
 from worker.serve.service_file import (
     GRPC,
     HEALTH,
@@ -68,23 +68,32 @@ def run_servers(config: ServeConfig, clock: Clock | None = None) -> int:
     Their ports count up from those of `config`; 0 takes free ones.
     """
     logs.configure(config.logging)
-    with tempfile.TemporaryDirectory(prefix="clf-serve-") as directory:
-        supervisor = _Supervisor(config, Path(directory), clock or SystemClock())
-        with StopSignals(supervisor.force).installed() as signals:
-            try:
-                return supervisor.run(signals)
-            except RegistryError as error:
-                log.error("cannot_start", reason=str(error))  # noqa: TRY400 - the sentence is the message, not the stack
-                return ExitCode.CANNOT_START
-            except SupervisorError as error:
-                log.error("cannot_start" if error.exit_code == ExitCode.CANNOT_START else "fatal", reason=str(error))  # noqa: TRY400 - as above
-                return error.exit_code
-            except Exception:
-                log.exception("fatal", reason="This is a bug.")
-                return ExitCode.FATAL
-            finally:
-                supervisor.stop()
-                remove_service_file(config.serve_http.service_file)
+    clock = clock or SystemClock()
+    try:
+        with scratch_directory(clock.time()) as directory:
+            return _run(config, directory, clock)
+    except ScratchError as error:
+        log.error("cannot_start", reason=str(error))  # noqa: TRY400 - the sentence is the message, not the stack
+        return ExitCode.CANNOT_START
+
+
+def _run(config: ServeConfig, directory: Path, clock: Clock) -> int:
+    supervisor = _Supervisor(config, directory, clock)
+    with StopSignals(supervisor.force).installed() as signals:
+        try:
+            return supervisor.run(signals)
+        except RegistryError as error:
+            log.error("cannot_start", reason=str(error))  # noqa: TRY400 - the sentence is the message, not the stack
+            return ExitCode.CANNOT_START
+        except SupervisorError as error:
+            log.error("cannot_start" if error.exit_code == ExitCode.CANNOT_START else "fatal", reason=str(error))  # noqa: TRY400 - as above
+            return error.exit_code
+        except Exception:
+            log.exception("fatal", reason="This is a bug.")
+            return ExitCode.FATAL
+        finally:
+            supervisor.stop()
+            remove_service_file(config.serve_http.service_file)
 
 
 class _Supervisor:

@@ -1,6 +1,5 @@
 """The gRPC server around the service: ports, health, reflection, and a stop that loses no call."""
 
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,12 +43,18 @@ class GrpcServer:
     """
 
     def __init__(
-        self, config: Grpc, servicer: Servicer, pool: CallPool, credentials: grpc.ServerCredentials | None, clock: Clock
+        self,
+        config: Grpc,
+        servicer: Servicer,
+        pool: CallPool,
+        credentials: grpc.ServerCredentials | None,
+        directory: Path,
+        clock: Clock,
     ) -> None:
-        """Take the port; callers are answered from `start` on.
+        """Take the port; callers are answered from `start` on. The socket of its own goes into `directory`.
 
         Raises:
-            GrpcServerError: the port is taken, or no directory or socket can be made.
+            GrpcServerError: the port is taken, or the socket cannot be made.
         """
         self._clock = clock
         self._pool = pool
@@ -61,11 +66,7 @@ class GrpcServer:
         servicer.add_to(self._server)
         self._health = Health((EVERYTHING, SERVICE))
         self._add_standard_services()
-        try:
-            self._directory = tempfile.TemporaryDirectory(prefix="clf-serve-")
-        except OSError as error:
-            raise GrpcServerError(f"No temporary directory can be made: {error}. Set TMPDIR.") from error
-        self.own_address = f"unix:{Path(self._directory.name) / 'grpc.sock'}"
+        self.own_address = f"unix:{directory / 'grpc.sock'}"
         self.port = self._bind(config, credentials)
         self.address = f"{_bracketed(config.grpc_host)}:{self.port}"
 
@@ -88,7 +89,6 @@ class GrpcServer:
         finished = self._await_quiet(deadline)
         # What is still open are streams of those who watch the health service; they would wait for ever.
         self._server.stop(None)
-        self._directory.cleanup()
         return finished
 
     def __enter__(self) -> Self:
@@ -104,7 +104,6 @@ class GrpcServer:
         try:
             self._server.add_insecure_port(self.own_address)
         except RuntimeError as error:
-            self._directory.cleanup()
             raise GrpcServerError(
                 f"The socket {self.own_address} cannot be made. Set TMPDIR to a directory with a short name."
             ) from error
@@ -113,7 +112,6 @@ class GrpcServer:
                 return self._server.add_insecure_port(address)
             return self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            self._directory.cleanup()
             raise GrpcServerError(
                 f"The gRPC port {address} cannot be opened. Another server may have it: take --grpc-port 0 for a free "
                 "one, or check --grpc-host."
