@@ -83,8 +83,10 @@ class ClassifierClient:
 
         Raises:
             TargetError: `targets` is written wrongly.
+            ValueError: `timeout`, `attempts` or `hedge_after` is not positive.
         """
         found = parse(targets)
+        policy = Policy(timeout, attempts, hedge_after)
         clock: Clock = SystemClock()
         self.registry = registry if registry is not None else CollectorRegistry()
         self._fleet = Fleet(
@@ -94,7 +96,6 @@ class ClassifierClient:
         )
         metrics = ClientMetrics(self.registry)
         metrics.watch(lambda: self._count(ready=True), lambda: self._count(ready=False))
-        policy = Policy(timeout, attempts, hedge_after)
         self._calls = HedgedCalls(self._fleet, policy, Budget(_HEDGED_SHARE, _HEDGED_BURST), metrics, clock)
         self._book = self._find(found)
         if not self._fleet.await_ready(connect_timeout):

@@ -3,6 +3,7 @@
 Source: gRPC's proposal A6, "Client Retries", section on hedging; Dean and Barroso, "The Tail at Scale", 2013.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -18,6 +19,8 @@ from worker.clock import Clock
 
 # Another server may do better. CANCELLED, when it was not we who cancelled, is how gRPC's core sheds load in a flood.
 ELSEWHERE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED})
+# The exception: gRPC's core refuses a message of far too many bytes as RESOURCE_EXHAUSTED, in these words.
+_TOO_LARGE = "message larger than max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,22 @@ class Policy:
         timeout: seconds for a call in all.
         attempts: at most, the first included.
         delay: seconds without an answer until the next attempt.
+
+    Raises:
+        ValueError: a time is not a positive number, or there would be no attempt.
     """
 
     timeout: float
     attempts: int
     delay: float
+
+    def __post_init__(self) -> None:
+        """Check the values: what is wrong with them would show in no call, only in too many attempts or too few."""
+        for name, seconds in (("timeout", self.timeout), ("delay between attempts", self.delay)):
+            if not (math.isfinite(seconds) and seconds > 0):
+                raise ValueError(f"the {name} must be a positive number of seconds, not {seconds!r}")
+        if self.attempts < 1:
+            raise ValueError(f"a call needs at least one attempt, not {self.attempts!r}")
 
 
 class ClassifierError(Exception):
@@ -197,7 +211,7 @@ class _Call:
         detail = attempt.future.details() or ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED and self._open:
             return None  # a server that saw too little time left; another may be about to answer
-        if code not in ELSEWHERE:
+        if code not in ELSEWHERE or _TOO_LARGE in detail:
             raise self._error(code, detail)
         attempt.server.was_slow()
         self._last_error = f"{attempt.server.address}: {code.name}: {detail}"

@@ -73,6 +73,7 @@ class Reply(NamedTuple):
 
     after: float | None
     code: grpc.StatusCode = Code.OK
+    detail: str = "said so"
 
 
 SILENCE = Reply(None)
@@ -148,13 +149,13 @@ class FakeServer:
         if self.leaving:
             self.gone = True
             return None
-        after, code = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        after, code, detail = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         pending = FakePending()
         self.begun.append((self.post.clock.now, pending))
         self.timeouts.append(timeout)
         if after is not None:
             reply = f"{method} {request.decode()} by {self.address}".encode()
-            details = "" if code is Code.OK else f"{self.address} said so"
+            details = "" if code is Code.OK else f"{self.address} {detail}"
             self.post.at(self.post.clock.now + after, lambda: pending.end(code, reply, details))
         return pending
 

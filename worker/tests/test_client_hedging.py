@@ -1,5 +1,6 @@
 """One call in several attempts: what servers do, and what becomes of the call, to the millisecond."""
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
@@ -167,6 +168,12 @@ CASES = {
     ),
     "a bad document is bad everywhere": Case(
         [[no(Code.INVALID_ARGUMENT)], [ok(1)]], "INVALID_ARGUMENT: a said so", 1, [("a", 0)]
+    ),
+    "a document that is too large for gRPC's core is so everywhere": Case(
+        [[Reply(0.001, Code.RESOURCE_EXHAUSTED, "SERVER: Received message larger than max (9 vs. 8)")], [ok(1)]],
+        "RESOURCE_EXHAUSTED: a SERVER: Received message larger than max (9 vs. 8)",
+        1,
+        [("a", 0)],
     ),
     "a bad document ends the other attempts too": Case(
         [[SILENCE], [no(Code.INVALID_ARGUMENT)]],
@@ -362,3 +369,19 @@ def test_whatever_servers_do(replies: list[list[Reply]], calls: int, share: floa
         assert 1 <= len(scene.attempts) - before <= POLICY.attempts
         assert all(pending.ended for pending in scene.pending)
     assert len(scene.attempts) - calls <= share * calls + burst + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("timeout", "attempts", "delay", "sentence"),
+    [
+        (0.0, 4, 0.02, "timeout must be a positive"),
+        (math.inf, 4, 0.02, "not inf"),
+        (0.1, 4, math.nan, "delay between attempts must be a positive"),
+        (0.1, 4, -0.02, "not -0.02"),
+        (0.1, 0, 0.02, "at least one attempt, not 0"),
+    ],
+)
+def test_a_policy_that_makes_no_sense(timeout: float, attempts: int, delay: float, sentence: str) -> None:
+    """It is refused when the client is made, not found out in its calls."""
+    with pytest.raises(ValueError, match=sentence):
+        Policy(timeout, attempts, delay)
