@@ -25,7 +25,7 @@ OVERLOADED_P99 = 0.050
 SHARE_OF_BARE = 0.70
 ANSWERED_BESIDE_FROZEN = 0.999
 
-_IN_FLIGHT = 12  # of a closed loop: enough to keep a server busy, fewer than it refuses
+_IN_FLIGHT = 8  # of a closed loop: enough to keep a server busy, no more than gRPC holds before it sheds
 _OVERLOAD = 3
 _PROMPT = 5.0  # seconds a first call may take in all, beyond which it counts as that
 
