@@ -1,6 +1,7 @@
 """Making what was written survive a power cut."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,3 +26,21 @@ def sync_name(path: Path) -> None:
     """
     with suppress(OSError):
         sync(path.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a small file in one step: synced under another name first, so that no reader meets half of it.
+
+    Raises:
+        OSError: it could not be written; what was there is unchanged.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_name(path)

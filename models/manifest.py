@@ -16,6 +16,8 @@ from models.problems import BundleError, BundleProblem
 FORMAT: Final = "clf-bundle"
 FORMAT_VERSION: Final = 2
 MANIFEST_NAME: Final = "manifest.json"
+SIGNATURE_NAME: Final = "manifest.sig"
+MAX_SIGNATURE_BYTES: Final = 4096
 MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
 MAX_NGRAM: Final = 100
 PIPELINE_NAME: Final = "pipeline.joblib"
@@ -176,10 +178,10 @@ def _read_vectorizer(fields: Fields) -> VectorizerConfig:
 def _read_files(fields: Fields) -> dict[str, FileEntry]:
     entries = {}
     for name in fields.values:
-        if not is_safe_name(name) or name == MANIFEST_NAME:
+        if not is_safe_name(name) or name in (MANIFEST_NAME, SIGNATURE_NAME):
             raise BundleError(
                 BundleProblem.UNSAFE_FILE,
-                f"{MANIFEST_NAME} lists the file name {name!r}, which may lead out of the bundle. "
+                f"{MANIFEST_NAME} lists the file name {name!r}, which may lead out of the bundle or is taken. "
                 "Do not use this bundle.",
             )
         entry = fields.child(name)

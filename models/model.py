@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.choice import choose_scorer
 from models.content import Fallback
 from models.ranking import PROBABILITY_DECIMALS
-from models.reader import Bundle
+from models.reader import Bundle, Trust
 from models.scorer import Scorer
 
 _DIGEST_CHARS: Final = 16
@@ -109,15 +109,15 @@ def _single_precision(numbers: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(np.asarray(numbers, dtype=np.float32).tolist())
 
 
-def load_model(directory: Path) -> Model:
-    """Open a bundle, verify it (golden scores included) and make it ready to serve.
+def load_model(directory: Path, trust: Trust | None = None) -> Model:
+    """Open a bundle, verify it (the signature that `trust` wants, golden scores) and make it ready to serve.
 
     `models.choice` says which scorer it gets; the environment variable CLF_SCORER forces one.
 
     Raises:
         BundleError: why it is refused.
     """
-    bundle = Bundle.open(directory)
+    bundle = Bundle.open(directory, trust)
     scorer, fallback_reason = choose_scorer(bundle)
     bundle.golden.verify(scorer)
     manifest = bundle.manifest

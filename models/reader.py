@@ -1,8 +1,9 @@
 """Opening a bundle: everything is verified before anything is believed."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,14 @@ from models.characters import table_problem
 from models.content import Calibration, VectorizerConfig
 from models.files import read_small, verify_file, verify_sha256, view_array
 from models.golden import GOLDEN_NAME, MAX_GOLDEN_BYTES, Golden
-from models.manifest import INDEX_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from models.manifest import (
+    INDEX_NAME,
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    MAX_SIGNATURE_BYTES,
+    SIGNATURE_NAME,
+    Manifest,
+)
 from models.problems import BundleError, BundleProblem
 from models.terms import TermTable
 
@@ -22,6 +30,22 @@ INTERCEPT_NAME: Final = "intercept.npy"
 IDF_NAME: Final = "idf.npy"
 CHARACTERS_NAME: Final = "characters.npy"
 _FLOATS_AT_ONCE: Final = 1024 * 1024
+
+
+class Trust(Protocol):
+    """Whose bundles are accepted; `models.signing.TrustedKeys` is one."""
+
+    def require(self, where: object, manifest: bytes, signature: bytes | None) -> None:
+        """Refuse a bundle whose manifest is not signed as it must be.
+
+        Args:
+            where: how to call the bundle in a message.
+            manifest: the bytes of its manifest, those that are believed afterwards.
+            signature: the bytes of its signature file, None when there is none.
+
+        Raises:
+            BundleError: UNSIGNED, BAD_SIGNATURE, or KEY_UNUSABLE when there is nothing to check it with.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +93,10 @@ class Bundle:
         return self.manifest.calibration
 
     @classmethod
-    def open(cls, directory: Path) -> "Bundle":
-        """Open and verify `directory`: manifest, digest, BLAKE3 of every file, shapes, types and finite numbers.
+    def open(cls, directory: Path, trust: Trust | None = None) -> "Bundle":
+        """Open and verify `directory`: signature, manifest, digest, BLAKE3 of every file, shapes, types and numbers.
+
+        Without `trust` nobody looks at the signature. With it, the signature covers every file by its BLAKE3.
 
         The golden documents are read, but only `models.model.load_model` scores them. Of the terms
         only their offsets are checked, see `TermTable`.
@@ -78,7 +104,7 @@ class Bundle:
         Raises:
             BundleError: the first thing that is wrong, with its reason.
         """
-        manifest = read_manifest(directory)
+        manifest = read_manifest(directory, trust)
         _require_files(directory, manifest)
         files = _Files(directory, manifest)
         n, k = manifest.terms, len(manifest.classes)
@@ -95,14 +121,26 @@ class Bundle:
         )
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path, trust: Trust | None = None) -> Manifest:
     """The checked manifest of `directory`, without looking at its other files: quick, for listings.
 
     Raises:
-        BundleError: there is none, or it is not a manifest of this format version.
+        BundleError: there is none, or it is not signed as `trust` wants, or not a manifest of this format version.
     """
-    path = directory / MANIFEST_NAME
-    return Manifest.from_json(read_small(path, MAX_MANIFEST_BYTES, BundleProblem.MANIFEST_MISSING))
+    data = read_small(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES, BundleProblem.MANIFEST_MISSING)
+    if trust is not None:
+        trust.require(directory, data, read_signature(directory))
+    return Manifest.from_json(data)
+
+
+def read_signature(directory: Path) -> bytes | None:
+    """The signature of a bundle, whatever it is worth; None when it has none.
+
+    Raises:
+        BundleError: there is something of that name that can be no signature.
+    """
+    path = directory / SIGNATURE_NAME
+    return read_small(path, MAX_SIGNATURE_BYTES, BundleProblem.UNSIGNED) if os.path.lexists(path) else None
 
 
 def verify_sha256_of_files(directory: Path, manifest: Manifest) -> None:

@@ -1,25 +1,37 @@
 """A store of models: `<root>/<lang>/<version>/`, and one small file per language that names the active one."""
 
 import os
-import secrets
 from pathlib import Path
 from typing import Final
 
-from models.bundle import BundleError, Manifest, read_manifest
-from models.durable import sync_name
-from models.manifest import MANIFEST_NAME, is_language, is_safe_name
+from models.bundle import BundleError, BundleProblem, Manifest
+from models.durable import replace_file
+from models.files import read_small
+from models.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, is_language, is_safe_name
 from models.model import Model, load_model
-from models.reader import verify_sha256_of_files
+from models.reader import Trust, verify_sha256_of_files
 
 ACTIVE_NAME: Final = "ACTIVE"
 # What every command that needs models takes for `--models` when nothing else is said.
 STORE_VARIABLE: Final = "CLF_MODELS"
 DEFAULT_STORE: Final = Path("model-store")
-_MAX_ACTIVE_BYTES: Final = 200
+MAX_ACTIVE_BYTES: Final = 200
 
 
 class StoreError(RuntimeError):
     """The store cannot do what was asked; the message says what to do."""
+
+
+class ModelRefusedError(StoreError):
+    """A bundle is there and is refused.
+
+    Attributes:
+        reason: which of the closed set it is, for programs.
+    """
+
+    def __init__(self, where: object, error: BundleError) -> None:
+        super().__init__(f"The model {where} is refused ({error.reason}): {error.detail}")
+        self.reason = error.reason
 
 
 class Store:
@@ -29,10 +41,17 @@ class Store:
 
     Args:
         root: the directory.
+        trust: whose bundles are loaded; None takes all, signed or not.
+
+    Attributes:
+        root: the directory.
+        where: how people call the store.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, trust: Trust | None = None) -> None:
         self.root = root
+        self.where = str(root)
+        self._trust = trust
 
     def languages(self) -> list[str]:
         """The languages that have a bundle or an active version, sorted.
@@ -43,7 +62,7 @@ class Store:
         names = _directories(self.root)
         if names is None:
             raise StoreError(
-                f"There is no model store at {self.root}. Train a model first (clf train), or name another directory."
+                f"There is no model store at {self.where}. Train a model first (clf train), or name another directory."
             )
         return [name for name in names if is_language(name) and (self.versions(name) or self._has_active(name))]
 
@@ -72,13 +91,25 @@ class Store:
         Raises:
             StoreError: there is no such version, or its manifest is refused.
         """
+        path = self.path(lang, version)
+        try:
+            manifest = Manifest.from_json(self.manifest_bytes(lang, version))
+        except BundleError as error:
+            raise ModelRefusedError(path, error) from error
+        require_place(path, manifest)
+        return manifest
+
+    def manifest_bytes(self, lang: str, version: str) -> bytes:
+        """The manifest of one bundle as it stands there, unchecked.
+
+        Raises:
+            StoreError: there is no such version, or it cannot be read.
+        """
         path = self._require(lang, version)
         try:
-            manifest = read_manifest(path)
+            return read_small(path / MANIFEST_NAME, MAX_MANIFEST_BYTES, BundleProblem.MANIFEST_MISSING)
         except BundleError as error:
-            raise _refusal(path, error) from error
-        _require_place(path, manifest)
-        return manifest
+            raise ModelRefusedError(path, error) from error
 
     def load(self, lang: str, version: str) -> Model:
         """Load and verify one bundle, golden scores included.
@@ -88,10 +119,10 @@ class Store:
         """
         path = self._require(lang, version)
         try:
-            model = load_model(path)
+            model = load_model(path, self._trust)
         except BundleError as error:
-            raise _refusal(path, error) from error
-        _require_place(path, model)
+            raise ModelRefusedError(path, error) from error
+        require_place(path, model)
         return model
 
     def verify(self, lang: str, version: str) -> Model:
@@ -105,7 +136,7 @@ class Store:
         try:
             verify_sha256_of_files(path, self.manifest(lang, version))
         except BundleError as error:
-            raise _refusal(path, error) from error
+            raise ModelRefusedError(path, error) from error
         return model
 
     def active(self, lang: str) -> str | None:
@@ -117,15 +148,12 @@ class Store:
         path = self._active_path(lang)
         try:
             with path.open("rb") as file:
-                data = file.read(_MAX_ACTIVE_BYTES)
+                data = file.read(MAX_ACTIVE_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error}. Check the disk and its permissions.") from error
-        version = data.decode("utf-8", errors="replace").strip()
-        if not is_safe_name(version):
-            raise StoreError(f"{path} does not hold the name of a version. Run: clf models activate {lang} VERSION")
-        return version
+        return active_version(data, path, lang)
 
     def activate(self, lang: str, version: str) -> Model:
         """Make a version the active one, in one step, after it has been loaded and verified.
@@ -140,7 +168,7 @@ class Store:
         model = self.load(lang, version)
         path = self._active_path(lang)
         try:
-            _replace(path, f"{version}\n".encode())
+            replace_file(path, f"{version}\n".encode())
         except OSError as error:
             raise StoreError(f"{path} could not be replaced: {error}. The active version is unchanged.") from error
         return model
@@ -158,7 +186,7 @@ class Store:
         path = self.path(lang, version)
         if version not in self.versions(lang):
             known = ", ".join(self.versions(lang)) or "none"
-            raise StoreError(f"There is no version {version!r} of {lang!r} in {self.root}. There is: {known}.")
+            raise StoreError(f"There is no version {version!r} of {lang!r} in {self.where}. There is: {known}.")
         return path
 
     def _language_path(self, lang: str) -> Path:
@@ -173,11 +201,19 @@ class Store:
         return self._language_path(lang) / ACTIVE_NAME
 
 
-def _refusal(path: Path, error: BundleError) -> StoreError:
-    return StoreError(f"The model {path} is refused ({error.reason}): {error.detail}")
+def active_version(data: bytes, where: object, lang: str) -> str:
+    """The version that the bytes of an active file name.
+
+    Raises:
+        StoreError: they name none.
+    """
+    version = data.decode("utf-8", errors="replace").strip()
+    if not is_safe_name(version):
+        raise StoreError(f"{where} does not hold the name of a version. Run: clf models activate {lang} VERSION")
+    return version
 
 
-def _require_place(path: Path, found: Manifest | Model) -> None:
+def require_place(path: Path, found: Manifest | Model) -> None:
     """A bundle must say itself what its place says, or results would be stamped with another model's name."""
     if (found.lang, found.version) != (path.parent.name, path.name):
         raise StoreError(
@@ -199,17 +235,3 @@ def _directories(path: Path) -> list[str] | None:
 def _exists(path: Path) -> bool:
     """Whether there is anything of that name; a directory that may not be read counts as no."""
     return os.path.lexists(path)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Replace a small file: written and synced under another name first, so that no reader meets half of it."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_name(path)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from models.bundle import BundleError
 from models.model import Model
+from models.opening import is_url, open_store
 from models.store import Store, StoreError
 from training import evaluation, options
 from training.corpus import Corpus, CorpusRules, UnusableCorpusError, read_corpus
@@ -52,17 +53,18 @@ def train(**values: Any) -> None:  # noqa: ANN401 - click has checked the types;
     console, started = Console(stderr=True), perf_counter()
     settings = options.training_settings(values)
     with _whole_sentences(console):
-        destination = Destination.prepare(values["models"], values["lang"], values["version"])
+        root = _directory(values["models"])
+        destination = Destination.prepare(root, values["lang"], values["version"])
         corpus = _read(_paths(values), options.corpus_rules(values, values["min_documents"]), console)
         model = train_model(corpus, values["lang"], settings, progress_for(console))
         manifest = publish(model, destination, activate=values["activate"])
         show_training(Console(), corpus, model)
-        show_written(Console(), manifest, values["models"], perf_counter() - started, active=values["activate"])
+        show_written(Console(), manifest, root, perf_counter() - started, active=values["activate"])
         if values["evaluate"]:
             held_out = _read([values["evaluate"]], options.corpus_rules(values, 1), console)
             _report(destination.store.load(manifest.lang, manifest.version), held_out, console)
         else:
-            show_next(Console(), manifest, values["models"])
+            show_next(Console(), manifest, root)
 
 
 @click.command()
@@ -70,6 +72,7 @@ def train(**values: Any) -> None:  # noqa: ANN401 - click has checked the types;
 @options.option("--version", "Which version to measure; default is the active one.")
 @options.option("--json", "Write all numbers here; - is standard output.", type=options.OUTPUT)
 @options.option("--html", "Write a page with plots here; it needs no other file and no network.", type=options.OUTPUT)
+@options.loading_options
 @options.reading_options
 def evaluate(**values: Any) -> None:  # noqa: ANN401 - as for train
     """Measure a model on labelled documents that it was not trained on.
@@ -82,9 +85,19 @@ def evaluate(**values: Any) -> None:  # noqa: ANN401 - as for train
     """  # noqa: D301 - as above
     console = Console(stderr=True)
     with _whole_sentences(console):
-        model = _load(Store(values["models"]), values["lang"], values["version"])
+        store = open_store(values["models"], cache=values["model_cache"], trusted_keys=values["trusted_keys"])
+        model = _load(store, values["lang"], values["version"])
         corpus = _read(_paths(values), options.corpus_rules(values, 1), console)
         _report(model, corpus, console, json_path=values["json"], html_path=values["html"])
+
+
+def _directory(models: str) -> Path:
+    if is_url(models):
+        raise TrainingError(
+            f"A model is trained into a directory, and {models} is none. Name one with --models, and publish the model "
+            "with: clf models push"
+        )
+    return Path(models)
 
 
 def _paths(values: options.Values) -> list[Path]:
@@ -101,7 +114,9 @@ def _read(paths: Sequence[Path], rules: CorpusRules, console: Console) -> Corpus
 def _load(store: Store, lang: str, version: str | None) -> Model:
     version = version or store.active(lang)
     if version is None:
-        raise TrainingError(f"No version of {lang!r} is active in {store.root}. Name one with --version, or train one.")
+        raise TrainingError(
+            f"No version of {lang!r} is active in {store.where}. Name one with --version, or train one."
+        )
     return store.load(lang, version)
 
 

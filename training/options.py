@@ -62,10 +62,25 @@ corpus_options = together(
     option("--lang", "Language of the documents; en, eng and en-GB are all English.", type=Language(), required=True),
     option(
         "--models",
-        "The model store: a directory that holds LANG/VERSION.",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=DEFAULT_STORE,
+        "The model store: a directory that holds LANG/VERSION; for `clf evaluate` a URL too.",
+        type=click.Path(file_okay=False),
+        default=str(DEFAULT_STORE),
         envvar=STORE_VARIABLE,
+    ),
+)
+
+loading_options = together(
+    option(
+        "--model-cache",
+        "Directory for the models of a URL; default is clf/models in the user's cache directory.",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="CLF_MODEL_CACHE",
+    ),
+    option(
+        "--trusted-keys",
+        "PEM file of public keys; a model that none of them has signed is refused.",
+        type=INPUT,
+        envvar="CLF_TRUSTED_KEYS",
     ),
 )
 

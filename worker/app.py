@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from models.bundle import BundleError
-from models.store import Store, StoreError
+from models.store import StoreError
 from schemas.dead_letter import Stage
 from worker import logs
 from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
@@ -27,7 +27,7 @@ from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.serve.http import HttpServer, routes
 from worker.serve.metrics import Metrics
 from worker.serve.service_file import HEALTH, remove_service_file, write_service_file
-from worker.serving_models import load_models
+from worker.serving_models import load_models, store_of
 from worker.slot import Slot, SlotError
 from worker.stream.batch import BatchLimits
 from worker.stream.breaker import Breaker
@@ -137,7 +137,7 @@ class _Worker:
     def _classifier(self) -> DocumentClassifier:
         if not self._config.scoring.scoring:
             return ConstantClassifier()
-        models = load_models(Store(self._config.scoring.models))
+        models = load_models(store_of(self._config.scoring))
         self._metrics.serving(models.values())
         return Classifier(models)
 

@@ -9,7 +9,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("worker.commands.demo:demo", "See it work: a broker, models, a worker and results, in half a minute."),
     "train": ("training.cli:train", "Train a model on labelled documents and put it into the store."),
     "evaluate": ("training.cli:evaluate", "Measure a model on labelled documents it has not seen."),
-    "models": ("worker.commands.models:models", "List, inspect, verify and activate models."),
+    "models": ("worker.commands.models:models", "List, inspect, verify, activate, sign and publish models."),
     "worker": ("worker.commands.worker:worker", "Classify documents as they arrive, until told to stop."),
     "serve": ("worker.commands.serve:serve", "Answer callers that cannot wait, over gRPC, within 100 ms."),
     "register": ("worker.commands.register:register", "Register a running server with Consul."),

@@ -122,12 +122,31 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
-    """The models."""
+class ModelStore:
+    """Where the models are, and whose are loaded."""
 
-    models: Path = option(
-        Path("model-store"), "Directory of the model store.", type=click.Path(file_okay=False, path_type=Path)
+    models: str = option(
+        "model-store",
+        "Model store: a directory, or a URL such as s3://bucket/models, whose models are copied and kept here.",
+        type=click.Path(file_okay=False),
     )
+    model_cache: Path | None = option(
+        None,
+        "Directory for the models of a URL. [default: clf/models in the user's cache directory]",
+        type=click.Path(file_okay=False, path_type=Path),
+    )
+    trusted_keys: Path | None = option(
+        None,
+        "PEM file of public keys (clf models keygen); models that none of them has signed are refused. "
+        "[default: signatures are not looked at]",
+        type=FILE,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring(ModelStore):
+    """The models, and whether they are used."""
+
     scoring: bool = option(
         True,  # noqa: FBT003 - the default of a flag
         "--no-scoring gives every document one constant result, to measure the stream itself.",

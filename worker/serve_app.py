@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from models.bundle import BundleError
 from models.model import Model
-from models.store import Store, StoreError
+from models.store import StoreError
 from schemas.classification import Classification
 from schemas.document import Document
 from worker import logs
@@ -34,7 +34,7 @@ from worker.serve.request_log import Entry, RequestLog, RequestLogError
 from worker.serve.scratch import ScratchError, scratch_directory
 from worker.serve.service_file import GRPC, HEALTH, remove_service_file, write_service_file
 from worker.serve.tls import TlsError, credentials
-from worker.serving_models import load_models
+from worker.serving_models import load_models, store_of
 
 log = structlog.get_logger(__name__)
 
@@ -152,7 +152,7 @@ class _Server:
     def _load_models(self) -> Mapping[str, Model]:
         if not self._config.scoring.scoring:
             return {}
-        models = load_models(Store(self._config.scoring.models))
+        models = load_models(store_of(self._config.scoring))
         self._metrics.serving(models.values())
         return models
 

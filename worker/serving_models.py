@@ -1,15 +1,27 @@
-"""The models of a store, ready to serve: what the worker and `clf classify` both score with."""
+"""The models of a store, ready to serve: what the worker, the server and `clf classify` score with."""
 
 from collections.abc import Mapping
 
 import structlog
 
 from models.model import Model
+from models.opening import open_store
 from models.store import Store, StoreError
+from models.watching import LOGGED, Watch
+from worker.config import ModelStore
 
 log = structlog.get_logger(__name__)
 
 _WARM_UP = "The first call after a start reads the model from disk; better now than on a document."
+
+
+def store_of(options: ModelStore, watch: Watch = LOGGED) -> Store:
+    """The store that the options name.
+
+    Raises:
+        StoreError: the kind of URL is unknown or not installed, or the key file cannot be used.
+    """
+    return open_store(options.models, cache=options.model_cache, trusted_keys=options.trusted_keys, watch=watch)
 
 
 def load_models(store: Store) -> Mapping[str, Model]:
@@ -21,7 +33,7 @@ def load_models(store: Store) -> Mapping[str, Model]:
     models = store.load_active()
     if not models:
         raise StoreError(
-            f"No model in {store.root} is active. Train one (clf train), or activate one that is there "
+            f"No model in {store.where} is active. Train one (clf train), or activate one that is there "
             "(clf models list, clf models activate)."
         )
     for model in models.values():

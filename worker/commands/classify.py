@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from models.bundle import BundleError
-from models.store import Store, StoreError
+from models.store import StoreError
 from schemas.classification import Classification
 from schemas.document import Document
 from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
@@ -29,11 +29,11 @@ from worker.commands.documents import (
     read_lines,
 )
 from worker.commands.output import console, counted, write_lines
-from worker.commands.progress import SILENT, Tracker, rate, total_size, track
+from worker.commands.progress import SILENT, Copies, Tracker, rate, total_size, track
 from worker.commands.result_table import ResultTable, result_row
 from worker.config import COUNT, Scoring
 from worker.options import options
-from worker.serving_models import load_models
+from worker.serving_models import load_models, store_of
 
 BAD_LINES = 1
 _BATCH_BYTES = 16_000_000
@@ -101,7 +101,7 @@ def classify(
 
 
 def _classifier(scoring: Scoring) -> DocumentClassifier:
-    return Classifier(load_models(Store(scoring.models))) if scoring.scoring else ConstantClassifier()
+    return Classifier(load_models(store_of(scoring, Copies()))) if scoring.scoring else ConstantClassifier()
 
 
 def _is_dialogue(files: Sequence[Path]) -> bool:

@@ -3,10 +3,8 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 from rich import box
@@ -15,92 +13,72 @@ from rich.table import Table
 from rich.text import Text
 
 from models.bundle import Manifest
-from models.manifest import INDEX_NAME, MANIFEST_NAME
-from models.store import DEFAULT_STORE, STORE_VARIABLE, Store, StoreError
-from schemas.language import UNDETERMINED, normalise_language
-from worker.lifecycle import ExitCode
+from models.manifest import INDEX_NAME
+from models.store import Store, StoreError
+from worker.commands.model_arguments import LanguageType, RefusedError, clear_errors
+from worker.commands.models_publish import keygen, push, sign
+from worker.commands.progress import Copies
+from worker.config import ModelStore
+from worker.options import options
+from worker.serving_models import store_of
 
 _PIPE_WIDTH: Final = 200
 _MAX_LINE: Final = 120
 _DIGEST_CHARS: Final = 16
 
-
-class RefusedError(click.ClickException):
-    """The command was understood and cannot be carried out: exit code 3."""
-
-    exit_code = ExitCode.CANNOT_START
-
-
-class LanguageType(click.ParamType[str]):
-    """A language code in any common form; becomes the normalised code."""
-
-    name = "language"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - click's signature
-        """Normalise "eng", "en-GB" and the like to "en"."""
-        code = normalise_language(value)
-        if code == UNDETERMINED:
-            self.fail(f"{value!r} is not a language code such as en, deu or hy.", param, ctx)
-        return code
-
-
-store_option: Final = click.option(
-    "--models",
-    "store",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_STORE,
-    envvar=STORE_VARIABLE,
-    show_envvar=True,
-    show_default=True,
-    callback=lambda _context, _option, path: Store(path),
-    help="Directory of the model store.",
-)
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
 @click.group()
 def models() -> None:
-    """List, inspect, verify and activate models.
+    """List, inspect, verify, activate, sign and publish models.
 
     A store holds one directory per language and version. Workers load the active version of each
     language when they start.
     """
 
 
+models.add_command(sign)
+models.add_command(push)
+models.add_command(keygen)
+
+
 @models.command("list")
-@store_option
+@options(ModelStore)
 @json_option
-def list_(store: Store, *, as_json: bool) -> None:
+def list_(model_store: ModelStore, *, as_json: bool) -> None:
     """List all models, and say which version of each language is active.
 
     Only manifests are read; `clf models verify` reads everything.
     """
     with clear_errors():
+        store = store_of(model_store, Copies())
         entries = list(_entries(store))
     if as_json:
         _print_json([_summary(entry) for entry in entries])
     elif entries:
         _print(_table(entries))
     else:
-        click.echo(f"There are no models in {store.root}. Train one with: clf train --help")
+        click.echo(f"There are no models in {store.where}. Train one with: clf train --help")
 
 
 @models.command()
 @click.argument("lang", type=LanguageType())
 @click.argument("version", required=False)
-@store_option
+@options(ModelStore)
 @json_option
-def show(lang: str, version: str | None, store: Store, *, as_json: bool) -> None:
+def show(lang: str, version: str | None, model_store: ModelStore, *, as_json: bool) -> None:
     """Show one model: classes, thresholds, settings, training, metrics, files.
 
     Without VERSION the active one is shown.
     """
     with clear_errors():
+        store = store_of(model_store, Copies())
         chosen = version or _require_active(store, lang)
         manifest = store.manifest(lang, chosen)
+        data = store.manifest_bytes(lang, chosen)
         entry = Entry(lang, chosen, store.active(lang) == chosen, manifest, None)
     if as_json:
-        data = (store.path(lang, chosen) / MANIFEST_NAME).read_bytes()
         _print_json({"active": entry.active, **json.loads(data)})
     else:
         _print(_details(entry, manifest))
@@ -110,14 +88,15 @@ def show(lang: str, version: str | None, store: Store, *, as_json: bool) -> None
 @models.command()
 @click.argument("lang", type=LanguageType())
 @click.argument("version")
-@store_option
-def activate(lang: str, version: str, store: Store) -> None:
+@options(ModelStore)
+def activate(lang: str, version: str, model_store: ModelStore) -> None:
     """Make VERSION the one that workers load from their next start on.
 
     It is loaded and verified first, golden documents included; when it is refused, the version that
     was active stays so, and the exit code is 3.
     """
     with clear_errors():
+        store = store_of(model_store, Copies())
         before = _active_if_readable(store, lang)
         model = store.activate(lang, version)
     replaced = f", in place of {before}" if before not in (None, version) else ""
@@ -127,29 +106,21 @@ def activate(lang: str, version: str, store: Store) -> None:
 @models.command()
 @click.argument("lang", type=LanguageType(), required=False)
 @click.argument("version", required=False)
-@store_option
-def verify(lang: str | None, version: str | None, store: Store) -> None:
+@options(ModelStore)
+def verify(lang: str | None, version: str | None, model_store: ModelStore) -> None:
     """Load models as a worker would: hashes, shapes, numbers and golden scores.
 
     Without arguments all models of the store are verified, with LANG those of a language. Exit code 3
     when one is refused.
     """
     with clear_errors():
+        store = store_of(model_store, Copies())
         chosen = [(lang, version)] if lang and version else list(_versions(store, lang))
     if not chosen:
-        raise RefusedError(f"There is nothing to verify in {store.root}. Train a model with: clf train --help")
+        raise RefusedError(f"There is nothing to verify in {store.where}. Train a model with: clf train --help")
     refused = [problem for name, number in chosen if (problem := _verify_one(store, name, number))]
     if refused:
         raise RefusedError(f"{len(refused)} of {len(chosen)} models are refused. Train or copy them again.")
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turn what a person can act on into one message and exit code 3."""
-    try:
-        yield
-    except StoreError as error:
-        raise RefusedError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +161,7 @@ def _require_active(store: Store, lang: str) -> str:
     active = store.active(lang)
     if active is None:
         known = ", ".join(store.versions(lang)) or "none"
-        raise StoreError(f"No version of {lang!r} is active in {store.root}; name one. There is: {known}.")
+        raise StoreError(f"No version of {lang!r} is active in {store.where}; name one. There is: {known}.")
     return active
 
 

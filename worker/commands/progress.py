@@ -8,9 +8,21 @@ from typing import Protocol
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
+from models.watching import Advance
 from worker.clock import Clock
 
 _LINE_SECONDS = 5.0
@@ -46,6 +58,25 @@ def track(doing: str, total_bytes: int | None, clock: Clock) -> Iterator[Tracker
     ]
     with Progress(*columns, console=Console(stderr=True), get_time=clock.monotonic, transient=True) as progress:
         yield _Bar(progress, doing, total_bytes)
+
+
+class Copies:
+    """Shows a person how models are copied from or to a store behind a URL; a `models.watching.Watch`."""
+
+    @contextmanager
+    def copying(self, what: str, total_bytes: int) -> Iterator[Advance]:
+        """A bar on a terminal, nothing elsewhere."""
+        if not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(f"copying {escape(what)}", total=total_bytes)
+            yield lambda count: progress.advance(task, count)
+
+    def warn(self, sentence: str) -> None:
+        """A line of its own."""
+        click.echo(f"Warning: {sentence}", err=True)
 
 
 def total_size(files: Iterable[Path]) -> int | None:

@@ -1,0 +1,229 @@
+"""The files of a store behind a URL, through fsspec: every request ends in time, and every failure is one of ours.
+
+Imported only where there is a URL: fsspec takes its time.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Final, TypeVar
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from models.store import StoreError
+
+Answer = TypeVar("Answer")
+
+CHUNK_BYTES: Final = 1024 * 1024
+# How long a store may take for something small, and for the next chunk of something large (some fetch 50 MB at once).
+_SMALL_SECONDS: Final = 10.0
+_CHUNK_SECONDS: Final = 120.0
+_PASSWORD: Final = re.compile(r"//[^/@]*@")
+_NOT_THERE: Final = {404, 410}
+# Elsewhere there are none, and asking for one may create a bucket.
+_WITH_DIRECTORIES: Final = {"file", "local", "memory", "sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs"}
+
+
+class UnreachableError(StoreError):
+    """The store does not answer, or not as a store would; it may be back later."""
+
+
+class RemoteFiles:
+    """The files of a store, by their names below its root, such as "en/v1/manifest.json".
+
+    Credentials are found where fsspec's file systems look for them: the environment, or the cloud's own files.
+
+    Args:
+        url: the root, such as "s3://bucket/models".
+
+    Attributes:
+        url: the same as people may see it, without a password.
+
+    Raises:
+        StoreError: no file system of that kind is known or installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _PASSWORD.sub("//", url.rstrip("/"))
+        try:
+            filesystem, root = url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise StoreError(
+                f"The store {self.url} cannot be used: {error}. Most kinds of stores need a package of their own beside "
+                "clf, such as s3fs, gcsfs or aiohttp: install the one that is named."
+            ) from error
+        except Exception as error:  # each file system has errors of its own
+            raise UnreachableError(f"The store {self.url} cannot be reached: {_told(error)}.") from error
+        self._filesystem: Any = filesystem
+        self._root = str(root).rstrip("/")
+        kinds = filesystem.protocol
+        self._kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+        # Not every web server can send a part of a file.
+        self._reading: dict[str, object] = {"block_size": 0} if "http" in self._kinds else {}
+
+    def names(self, directory: str = "") -> list[str]:
+        """What is in a directory, sorted; nothing when there is no such directory.
+
+        Raises:
+            UnreachableError: the store does not answer, or there is not even its root.
+        """
+        found = self._ask(lambda: self._list(directory))
+        if found is None:
+            self._require_root(directory)
+            return []
+        return found
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """A small file; None when there is none.
+
+        Raises:
+            UnreachableError: the store does not answer, or there is not even its root.
+            StoreError: the file has more than `limit` bytes.
+        """
+        data = self.find(name, limit)
+        if data is None:
+            self._require_root(name)
+        return data
+
+    def find(self, name: str, limit: int) -> bytes | None:
+        """As `read`, but nothing is there yet in a store that is only being made."""
+        data = self._ask(lambda: self._read(name, limit))
+        if data is not None and len(data) > limit:
+            raise StoreError(f"{self.url}/{name} is larger than {limit} bytes, which no store needs.")
+        return data
+
+    def chunks(self, name: str) -> Iterator[bytes] | None:
+        """A large file bit by bit; None when there is none.
+
+        Raises:
+            UnreachableError: the store does not answer; also from within the iterator.
+        """
+        file = self._ask(lambda: self._open(name), _CHUNK_SECONDS)
+        return None if file is None else self._chunks(file)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file.
+
+        Raises:
+            UnreachableError: the store does not answer.
+        """
+        return self._ask(lambda: self._filesystem.info(self._path(name))) is not None
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file, in place of one that may be there.
+
+        It appears whole at once in object stores, and on local disks (file://); elsewhere readers may meet half of it.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        self._write(name, lambda path: self._filesystem.pipe_file(path, data))
+
+    def upload(self, source: Path, name: str) -> None:
+        """Write a large file.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        self._write(name, lambda path: self._filesystem.put_file(str(source), path))
+
+    def _chunks(self, file: Any) -> Iterator[bytes]:  # noqa: ANN401 - each file system has file objects of its own
+        with file:
+            while chunk := self._ask(lambda: bytes(file.read(CHUNK_BYTES)), _CHUNK_SECONDS):
+                yield chunk
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+    def _list(self, directory: str) -> list[str]:
+        self._filesystem.invalidate_cache()
+        paths = self._filesystem.ls(self._path(directory), detail=False)
+        return sorted({str(path).rstrip("/").rpartition("/")[2] for path in paths})
+
+    def _open(self, name: str) -> Any:  # noqa: ANN401 - as above
+        self._filesystem.invalidate_cache()  # or a file that changed meanwhile would be asked for by its old size
+        return self._filesystem.open(self._path(name), "rb", **self._reading)
+
+    def _read(self, name: str, limit: int) -> bytes:
+        data = b""
+        with self._open(name) as file:
+            while len(data) <= limit and (more := file.read(limit + 1 - len(data))):  # some give less than is asked for
+                data += more
+        return data
+
+    def _require_root(self, name: str) -> None:
+        """What is missing in a store whose root is missing as well is not missing: the store is away."""
+        if name == "" or self._ask(lambda: self._list("")) is None:
+            raise UnreachableError(f"There is no store at {self.url}.")
+
+    def _ask(self, question: Callable[[], Answer], seconds: float = _SMALL_SECONDS) -> Answer | None:
+        """The answer in time; None when what is asked for does not exist."""
+        try:
+            return _in_time(question, seconds)
+        except Exception as error:  # each file system has errors of its own
+            if _says_missing(error):
+                return None
+            raise UnreachableError(f"The store {self.url} cannot be reached: {_told(error)}.") from error
+
+    def _write(self, name: str, write: Callable[[str], object]) -> None:
+        path = self._path(name)
+        try:
+            directory, _, last = path.rpartition("/")
+            if self._kinds & _WITH_DIRECTORIES:
+                self._filesystem.makedirs(directory, exist_ok=True)
+            if isinstance(self._filesystem, LocalFileSystem):
+                temporary = f"{directory}/.{last}.{secrets.token_hex(6)}.tmp"
+                write(temporary)
+                self._filesystem.mv(temporary, path)
+            else:
+                write(path)
+        except Exception as error:  # each file system has errors of its own
+            raise StoreError(
+                f"{self.url}/{name} could not be written: {_told(error)}. Check that this store can be written to, and "
+                "with these credentials."
+            ) from error
+
+
+def _in_time(question: Callable[[], Answer], seconds: float) -> Answer:
+    """The answer, or a TimeoutError: of file systems that wait for a network, some wait for minutes.
+
+    The question is asked on a thread that nobody waits for any longer than that.
+    """
+    outcome: SimpleQueue[tuple[Answer | None, Exception | None]] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            outcome.put((question(), None))
+        except Exception as error:  # noqa: BLE001 - it is raised again where the answer is waited for
+            outcome.put((None, error))
+
+    Thread(target=ask, name="model-store", daemon=True).start()
+    try:
+        answer, error = outcome.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return answer  # type: ignore[return-value] # without an error this is what was asked for
+
+
+def _says_missing(error: Exception) -> bool:
+    """Whether an error is the store's word that something does not exist; HTTP's calls every failure of a HEAD so."""
+    if not isinstance(error, FileNotFoundError):
+        return False
+    cause = error.__cause__
+    if (status := getattr(cause, "status", None)) is not None:
+        return status in _NOT_THERE
+    return isinstance(cause, FileNotFoundError) or not isinstance(cause, OSError)
+
+
+def _told(error: Exception) -> str:
+    """An error as part of a sentence: some have a name only, and HTTP's hide what came from the server."""
+    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
