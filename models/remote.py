@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 from models.bundle import BundleError, BundleProblem, FileEntry, Manifest
 from models.cache import identity, locked, publish, require_space, unfinished
 from models.durable import replace_file
+from models.files import verify_file
 from models.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -17,7 +18,7 @@ from models.manifest import (
     is_safe_name,
 )
 from models.model import Model
-from models.reader import Trust, verify_sha256_of_files
+from models.reader import Trust, read_signature, verify_sha256_of_files
 from models.remote_files import RemoteFiles, UnreachableError
 from models.store import (
     ACTIVE_NAME,
@@ -30,23 +31,8 @@ from models.store import (
 )
 from models.watching import LOGGED, Advance, Watch
 
-# What another copy of the same bundle may repair.
-_DAMAGE: Final = frozenset(
-    {
-        BundleProblem.MANIFEST_MISSING,
-        BundleProblem.MANIFEST_NOT_JSON,
-        BundleProblem.MANIFEST_INVALID,
-        BundleProblem.WRONG_FORMAT,
-        BundleProblem.DIGEST_MISMATCH,
-        BundleProblem.UNSAFE_FILE,
-        BundleProblem.FILE_MISSING,
-        BundleProblem.FILE_UNREADABLE,
-        BundleProblem.SIZE_MISMATCH,
-        BundleProblem.HASH_MISMATCH,
-        BundleProblem.UNSIGNED,
-        BundleProblem.BAD_SIGNATURE,
-    }
-)
+# Refusals that have nothing to do with the bytes of a bundle.
+_ELSEWHERE: Final = frozenset({BundleProblem.SCORER_UNAVAILABLE, BundleProblem.KEY_UNUSABLE})
 
 
 class RemoteStore(Store):
@@ -85,14 +71,14 @@ class RemoteStore(Store):
         self._language_path(lang)
         try:
             names = self._files.names(lang)
-            return [name for name in names if is_safe_name(name) and self._has_manifest(lang, name)]
+            return [name for name in names if self._is_version(lang, name)]
         except UnreachableError as error:
             self._warn(error)
             return self._copies.versions(lang)
 
     def manifest_bytes(self, lang: str, version: str) -> bytes:
         """The manifest of one bundle, for which nothing else is copied."""
-        if identity(self.path(lang, version)) is not None:
+        if (self.path(lang, version) / MANIFEST_NAME).exists():
             return self._copies.manifest_bytes(lang, version)
         return self._read_manifest(lang, version)
 
@@ -104,16 +90,18 @@ class RemoteStore(Store):
         """
         path = self.path(lang, version)
         found = identity(path)
-        if found is None:
-            self._fetch(lang, version, None)
+        if not (path / MANIFEST_NAME).exists():
+            self._fetch(lang, version, found)
             return self._copies.load(lang, version)
         try:
             return self._copies.load(lang, version)
         except ModelRefusedError as refusal:
-            if refusal.reason not in _DAMAGE:
+            if refusal.reason in _ELSEWHERE:
                 raise
-            self._watch.warn(f"{refusal} It is copied again from {self.where}.")
             try:
+                if self._is_as_published(lang, version):
+                    raise
+                self._watch.warn(f"{refusal} It is copied again from {self.where}.")
                 self._fetch(lang, version, found)
             except UnreachableError as error:
                 raise StoreError(f"{refusal} It could not be copied again: {error}") from error
@@ -203,7 +191,7 @@ class RemoteStore(Store):
         """Copy what the manifest names, and nothing else, to `target`."""
         where = f"{self.where}/{lang}/{version}"
         data = self._read_manifest(lang, version)
-        signature = self._files.read(f"{lang}/{version}/{SIGNATURE_NAME}", MAX_SIGNATURE_BYTES)
+        signature = self._read_signature(lang, version)
         try:
             if self._trust is not None:
                 self._trust.require(where, data, signature)
@@ -249,8 +237,24 @@ class RemoteStore(Store):
             raise StoreError(f"There is no version {version!r} of {lang!r} in {self.where}. There is: {known}.")
         return data
 
-    def _has_manifest(self, lang: str, version: str) -> bool:
-        return self._files.has(f"{lang}/{version}/{MANIFEST_NAME}")
+    def _read_signature(self, lang: str, version: str) -> bytes | None:
+        return self._files.read(f"{lang}/{version}/{SIGNATURE_NAME}", MAX_SIGNATURE_BYTES)
+
+    def _is_as_published(self, lang: str, version: str) -> bool:
+        """Whether the copy in the cache is what the store has, so that another one would be refused as well."""
+        path = self.path(lang, version)
+        data, signature = self._read_manifest(lang, version), self._read_signature(lang, version)
+        try:
+            if (self._copies.manifest_bytes(lang, version), read_signature(path)) != (data, signature):
+                return False
+            for name, entry in Manifest.from_json(data).files.items():
+                verify_file(path / name, entry)
+        except (BundleError, StoreError):
+            return False
+        return True
+
+    def _is_version(self, lang: str, name: str) -> bool:
+        return is_safe_name(name) and name != ACTIVE_NAME and self._files.has(f"{lang}/{name}/{MANIFEST_NAME}")
 
     # --- while the store is away --------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ _CHUNK_SECONDS: Final = 120.0
 _PASSWORD: Final = re.compile(r"//[^/@]*@")
 _NOT_THERE: Final = {404, 410}
 # Elsewhere there are none, and asking for one may create a bucket.
-_WITH_DIRECTORIES: Final = {"file", "local", "memory", "sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs"}
+_WITH_DIRECTORIES: Final = {"sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs"}
 
 
 class UnreachableError(StoreError):
@@ -53,8 +53,8 @@ class RemoteFiles:
             filesystem, root = url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise StoreError(
-                f"The store {self.url} cannot be used: {error}. Most kinds of stores need a package of their own beside "
-                "clf, such as s3fs, gcsfs or aiohttp: install the one that is named."
+                f"The store {self.url} cannot be used: {error}. Most kinds of stores need a package of their own "
+                "beside clf, such as s3fs, gcsfs or aiohttp: install the one that is named."
             ) from error
         except Exception as error:  # each file system has errors of its own
             raise UnreachableError(f"The store {self.url} cannot be reached: {_told(error)}.") from error
@@ -160,10 +160,10 @@ class RemoteFiles:
         if name == "" or self._ask(lambda: self._list("")) is None:
             raise UnreachableError(f"There is no store at {self.url}.")
 
-    def _ask(self, question: Callable[[], Answer], seconds: float = _SMALL_SECONDS) -> Answer | None:
+    def _ask(self, question: Callable[[], Answer], seconds: float | None = None) -> Answer | None:
         """The answer in time; None when what is asked for does not exist."""
         try:
-            return _in_time(question, seconds)
+            return _in_time(question, seconds or _SMALL_SECONDS)
         except Exception as error:  # each file system has errors of its own
             if _says_missing(error):
                 return None
@@ -173,9 +173,10 @@ class RemoteFiles:
         path = self._path(name)
         try:
             directory, _, last = path.rpartition("/")
-            if self._kinds & _WITH_DIRECTORIES:
+            local = isinstance(self._filesystem, LocalFileSystem)
+            if local or self._kinds & _WITH_DIRECTORIES:
                 self._filesystem.makedirs(directory, exist_ok=True)
-            if isinstance(self._filesystem, LocalFileSystem):
+            if local:
                 temporary = f"{directory}/.{last}.{secrets.token_hex(6)}.tmp"
                 write(temporary)
                 self._filesystem.mv(temporary, path)
@@ -213,6 +214,8 @@ def _in_time(question: Callable[[], Answer], seconds: float) -> Answer:
 
 def _says_missing(error: Exception) -> bool:
     """Whether an error is the store's word that something does not exist; HTTP's calls every failure of a HEAD so."""
+    if isinstance(error, NotADirectoryError):
+        return True
     if not isinstance(error, FileNotFoundError):
         return False
     cause = error.__cause__
@@ -225,5 +228,5 @@ def _told(error: Exception) -> str:
     """An error as part of a sentence: some have a name only, and HTTP's hide what came from the server."""
     if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    text = " ".join(str(error).split()).rstrip(".")
+    text = _PASSWORD.sub("//", " ".join(str(error).split()).rstrip("."))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
