@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from models.signing import generate_keys
 from models.store import Store
 from training.cli import CANNOT_START, evaluate, train
 
@@ -284,3 +285,26 @@ def test_a_report_into_a_missing_directory_is_one_sentence(
     result = run("evaluate", "--data", corpus_file, "--lang", "en", "--models", store, "--json", path)
     assert result.exit_code == CANNOT_START
     assert "No such file" in result.stderr
+
+
+def test_a_model_is_trained_into_a_directory(run: Callable[..., Result], corpus_file: Path) -> None:
+    """A URL is refused before training, with the command that publishes a model."""
+    result = run("train", "--data", corpus_file, "--lang", "en", CLF_MODELS="s3://bucket/models")
+    assert result.exit_code == CANNOT_START
+    assert "clf models push" in result.stderr
+    assert "Reading" not in result.stderr
+
+
+def test_evaluate_loads_what_a_worker_would(run: Callable[..., Result], corpus_file: Path, tmp_path: Path) -> None:
+    """From a URL as well, and with trusted keys only what one of them has signed."""
+    store = tmp_path / "m"
+    trained = run("train", "--data", corpus_file, "--lang", "en", "--search", "none", "--models", store)
+    assert trained.exit_code == 0, trained.output
+    options = ("--data", corpus_file, "--lang", "en", "--models", f"file://{store}", "--model-cache", tmp_path / "c")
+    result = run("evaluate", *options)
+    assert result.exit_code == 0, result.output
+    assert "macro-F1" in result.stdout
+    generate_keys(tmp_path / "k.pem", tmp_path / "k.pub.pem")
+    refused = run("evaluate", *options, CLF_TRUSTED_KEYS=str(tmp_path / "k.pub.pem"))
+    assert refused.exit_code == CANNOT_START
+    assert "unsigned" in refused.stderr
