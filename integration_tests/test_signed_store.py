@@ -1,27 +1,21 @@
 """Signed models behind a URL, from one process to the next: pushed, activated, served by a worker, tampered with."""
 
-import subprocess
 from pathlib import Path
 
 import orjson
 import pytest
 
-from integration_tests.system import CLF, System, wait_until
+from integration_tests.system import System, wait_until
 from schemas.document import Document
-from worker.tests.tools import small_store
+from worker.tests.tools import clf, small_store
 
 DOCUMENTS = [Document(f"https://a.example/{number}", "", "football goal", "en") for number in range(50)]
 
 
-def clf(directory: Path, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run `clf` in a directory."""
-    command = [*CLF, *arguments]
-    return subprocess.run(command, cwd=directory, input=given, capture_output=True, check=False, timeout=60)
-
-
 @pytest.fixture
-def published(tmp_path: Path) -> list[str]:
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A model that was signed, pushed and activated by commands; the options with which others load it."""
+    monkeypatch.chdir(tmp_path)
     small_store(tmp_path / "here")
     url = f"file://{tmp_path}/published"
     options = ["--models", url, "--model-cache", str(tmp_path / "cache")]
@@ -31,8 +25,7 @@ def published(tmp_path: Path) -> list[str]:
         ["push", "en", "v1", url, "--models", "here"],
         ["activate", "en", "v1", *options],
     ):
-        done = clf(tmp_path, "models", *command)
-        assert done.returncode == 0, done.stderr
+        assert clf("models", *command).exit_code == 0
     return [*options, "--trusted-keys", str(tmp_path / "release.pub.pem")]
 
 
