@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from models.kernel_settings import reference_only
 from models.manifest import MANIFEST_NAME, digest_of
 from models.native import NativeScorer, why_unavailable
 from models.reference import ReferenceScorer
+from models.remote import RemoteStore
 from models.scorer import Scorer
+from models.store import Store
+from models.tests.remote_stores import FaultyFileSystem, Told
 
 ScorerFactory = Callable[[ScorerSource], Scorer]
 
@@ -201,3 +204,41 @@ class Tamper:
 def tamper(bundle: Path) -> Tamper:
     """The means to damage `bundle` in one place."""
     return Tamper(bundle)
+
+
+@pytest.fixture
+def origin(tmp_path: Path, content: BundleContent) -> Store:
+    """The store at the other end: English in two versions, the first of them active, and German."""
+    store = Store(tmp_path / "origin")
+    write_bundle(store.path("en", "v1"), "v1", content, pipeline={"not": "used"})
+    write_bundle(store.path("en", "v2"), "v2", replace(content, thresholds=(0.6, 0.6, 0.6)))
+    write_bundle(store.path("de", "v1"), "v1", replace(content, lang="de"))
+    store.activate("en", "v1")
+    store.activate("de", "v1")
+    return store
+
+
+@pytest.fixture
+def told() -> Told:
+    """What the store told."""
+    return Told()
+
+
+@pytest.fixture
+def faults() -> Iterator[type[FaultyFileSystem]]:
+    """The file system whose class attributes are its faults."""
+    FaultyFileSystem.reset()
+    yield FaultyFileSystem
+    FaultyFileSystem.reset()
+
+
+@pytest.fixture
+def url(origin: Store, faults: type[FaultyFileSystem]) -> str:
+    """Where the origin is for others."""
+    return f"{faults.protocol}://{origin.root}"
+
+
+@pytest.fixture
+def remote(url: str, tmp_path: Path, told: Told) -> RemoteStore:
+    """The store under test, with an empty cache."""
+    return RemoteStore(url, tmp_path / "cache", watch=told)

@@ -144,3 +144,15 @@ def web_server(directory: Path) -> Iterator[WebServer]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def flip(path: Path, where: int = -1) -> None:
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[where] ^= 1
+    path.write_bytes(data)
+
+
+def names(directory: Path) -> list[str]:
+    """What lies in a directory, hidden or not, but for the lock."""
+    return sorted(path.name for path in directory.iterdir() if path.name != ".lock")

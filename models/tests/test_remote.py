@@ -1,77 +1,19 @@
-"""A store behind a URL: what is copied, what is refused, and what works while the store is away."""
+"""A store behind a URL: what is copied, what is refused, and how damaged copies are repaired."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from threading import Event
 
-import fsspec
 import pytest
 
-import models.remote_files
-from models.bundle import BundleContent, write_bundle
 from models.golden import GOLDEN_NAME
 from models.manifest import MANIFEST_NAME
 from models.opening import default_cache, open_store
-from models.push import push
 from models.reader import WEIGHTS_NAME
 from models.remote import RemoteStore
-from models.remote_files import UnreachableError
 from models.store import ACTIVE_NAME, Store, StoreError
 from models.tests.conftest import Tamper
-from models.tests.remote_stores import FaultyFileSystem, Told
+from models.tests.remote_stores import FaultyFileSystem, Told, flip, names
 
 TEXTS = ["The museum opened.", "The striker scored twice.", ""]
-
-
-@pytest.fixture
-def origin(tmp_path: Path, content: BundleContent) -> Store:
-    """The store at the other end: English in two versions, the first of them active, and German."""
-    store = Store(tmp_path / "origin")
-    write_bundle(store.path("en", "v1"), "v1", content, pipeline={"not": "used"})
-    write_bundle(store.path("en", "v2"), "v2", replace(content, thresholds=(0.6, 0.6, 0.6)))
-    write_bundle(store.path("de", "v1"), "v1", replace(content, lang="de"))
-    store.activate("en", "v1")
-    store.activate("de", "v1")
-    return store
-
-
-@pytest.fixture
-def told() -> Told:
-    """What the store told."""
-    return Told()
-
-
-@pytest.fixture
-def faults() -> Iterator[type[FaultyFileSystem]]:
-    """The file system whose class attributes are its faults."""
-    FaultyFileSystem.reset()
-    yield FaultyFileSystem
-    FaultyFileSystem.reset()
-
-
-@pytest.fixture
-def url(origin: Store, faults: type[FaultyFileSystem]) -> str:
-    """Where the origin is for others."""
-    return f"{faults.protocol}://{origin.root}"
-
-
-@pytest.fixture
-def remote(url: str, tmp_path: Path, told: Told) -> RemoteStore:
-    """The store under test, with an empty cache."""
-    return RemoteStore(url, tmp_path / "cache", watch=told)
-
-
-def flip(path: Path, where: int = -1) -> None:
-    """Change one bit of a file."""
-    data = bytearray(path.read_bytes())
-    data[where] ^= 1
-    path.write_bytes(data)
-
-
-def names(directory: Path) -> list[str]:
-    """What lies in a directory, hidden or not, but for the lock."""
-    return sorted(path.name for path in directory.iterdir() if path.name != ".lock")
 
 
 # --- what is copied ---------------------------------------------------------------------------------------------
@@ -264,179 +206,6 @@ def test_leftovers_of_killed_processes_are_removed(remote: RemoteStore) -> None:
     (remote.root / "en" / ".v7.tmp" / MANIFEST_NAME).touch()
     remote.load("en", "v1")
     assert names(remote.root / "en") == ["v1"]
-
-
-# --- while the store is away --------------------------------------------------------------------------------------
-
-
-def test_an_outage_stops_nothing_that_is_local(
-    remote: RemoteStore, url: str, origin: Store, tmp_path: Path, faults: type[FaultyFileSystem]
-) -> None:
-    """New processes and running ones go on with the last known active versions, warn once, and see the store return."""
-    remote.load_active()
-    faults.down, told = True, Told()
-    later = RemoteStore(url, tmp_path / "cache", watch=told)
-    assert {lang: model.version for lang, model in later.load_active().items()} == {"de": "v1", "en": "v1"}
-    assert [later.active("en"), later.active("de"), later.active("en")] == ["v1", "v1", "v1"]
-    assert later.languages() == ["de", "en"]
-    assert later.versions("en") == ["v1"]
-    assert len(told.warnings) == 1
-    assert "No route to host" in told.warnings[0]
-    origin.activate("en", "v2")
-    faults.down = False
-    assert later.active("en") == "v2"
-    assert later.load("en", "v2").version == "v2"
-    assert len(told.warnings) == 1
-    faults.down = True
-    assert later.active("en") == "v1", "what was not loaded as the active version is not known as such"
-    assert len(told.warnings) == 2
-
-
-def test_the_version_that_was_polled_and_loaded_is_remembered(
-    remote: RemoteStore, origin: Store, faults: type[FaultyFileSystem]
-) -> None:
-    """Who polls `active` and calls `load`, as a hot reload does, finds the new version again during an outage."""
-    remote.load_active()
-    origin.activate("en", "v2")
-    assert remote.active("en") == "v2"
-    remote.load("en", "v2")
-    assert remote.active("en") == "v2"
-    faults.down = True
-    assert remote.active("en") == "v2"
-    assert remote.load_active()["en"].version == "v2"
-
-
-def test_an_outage_at_the_first_start(remote: RemoteStore, faults: type[FaultyFileSystem]) -> None:
-    """Without a copy there is nothing to start with; the message says so, and what to check."""
-    faults.down = True
-    for ask in (remote.load_active, remote.languages, lambda: remote.active("en")):
-        with pytest.raises(UnreachableError, match=r"No route to host.*Check the URL, the network"):
-            ask()
-    with pytest.raises(UnreachableError, match="No route to host"):
-        remote.load("en", "v1")
-
-
-def test_a_root_that_is_gone_counts_as_an_outage(remote: RemoteStore, origin: Store, told: Told) -> None:
-    """A share that is not mounted looks like an empty place: what is local is used."""
-    remote.load_active()
-    origin.root.rename(origin.root.with_name("away"))
-    assert remote.load_active().keys() == {"de", "en"}
-    assert remote.active("en") == "v1"
-    assert len(told.warnings) == 1
-    assert "There is no store at" in told.warnings[0]
-
-
-def test_an_outage_between_the_choice_and_the_bundle(
-    remote: RemoteStore, origin: Store, told: Told, faults: type[FaultyFileSystem]
-) -> None:
-    """A new active version that cannot be copied keeps no process from starting with the one before."""
-    remote.load_active()
-    origin.activate("en", "v2")
-    faults.broken = f"v2/{WEIGHTS_NAME}"
-    assert remote.load_active()["en"].version == "v1"
-    assert len(told.warnings) == 1
-    faults.broken = ""
-    assert remote.load_active()["en"].version == "v2"
-
-
-def test_a_refusal_is_no_outage(remote: RemoteStore, origin: Store) -> None:
-    """A new active version that is refused is not replaced by the one before in silence: the start fails."""
-    remote.load_active()
-    origin.activate("en", "v2")
-    flip(origin.path("en", "v2") / WEIGHTS_NAME)
-    with pytest.raises(StoreError, match="hash_mismatch"):
-        remote.load_active()
-
-
-def test_a_store_that_never_answers(
-    remote: RemoteStore, faults: type[FaultyFileSystem], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Waiting has an end: a store that hangs is away."""
-    remote.load_active()
-    faults.hanging = Event()
-    monkeypatch.setattr(models.remote_files, "_SMALL_SECONDS", 0.05)
-    try:
-        assert remote.load_active().keys() == {"de", "en"}
-        with pytest.raises(UnreachableError, match=r"no answer within 0.05 s"):
-            remote.manifest("en", "v2")
-    finally:
-        faults.hanging.set()
-
-
-def test_deactivated_languages_are_not_resurrected(remote: RemoteStore, origin: Store) -> None:
-    """A store that answers has the last word: a language without an active file has no active version."""
-    remote.load_active()
-    (origin.root / "de" / ACTIVE_NAME).unlink()
-    assert remote.active("de") is None
-    assert remote.load_active().keys() == {"en"}
-
-
-# --- activating and publishing --------------------------------------------------------------------------------------
-
-
-def test_activate_writes_to_the_store(remote: RemoteStore, origin: Store) -> None:
-    """The choice is made in the store itself, for all who read it, after the bundle was verified here."""
-    assert remote.activate("en", "v2").version == "v2"
-    assert origin.active("en") == "v2"
-    assert remote.active("en") == "v2"
-    assert names(origin.root / "en") == [ACTIVE_NAME, "v1", "v2"]
-    flip(origin.path("de", "v1") / WEIGHTS_NAME)
-    with pytest.raises(StoreError, match="hash_mismatch"):
-        remote.activate("de", "v1")
-
-
-def test_push_to_an_empty_store(origin: Store, tmp_path: Path, content: BundleContent) -> None:
-    """A model that was pushed and activated is loaded from there; here the store is memory."""
-    url, told = "memory://somewhere/models", Told()
-    assert push(origin, "en", "v1", url, told)
-    assert told.bytes == told.copies[0][1]
-    assert not push(origin, "en", "v1", f"{url}/"), "it is there already"
-    remote = open_store(url, cache=tmp_path / "cache")
-    assert remote.active("en") is None
-    remote.activate("en", "v1")
-    assert remote.load_active()["en"].predict(TEXTS) == origin.load("en", "v1").predict(TEXTS)
-    other = Store(tmp_path / "other")
-    write_bundle(other.path("en", "v1"), "v1", replace(content, thresholds=(0.7, 0.7, 0.7)))
-    with pytest.raises(StoreError, match="never overwritten"):
-        push(other, "en", "v1", url)
-    fsspec.filesystem("memory").rm("/somewhere", recursive=True)
-
-
-def test_push_that_broke_off(origin: Store, url: str, tmp_path: Path, faults: type[FaultyFileSystem]) -> None:
-    """Nobody sees the version before all of it was written and read back, and the push can be repeated."""
-    url += "/../target"
-    remote = RemoteStore(url, tmp_path / "cache")
-    push(origin, "en", "v1", url)
-    faults.broken = f"target/en/v2/{WEIGHTS_NAME}"
-    with pytest.raises(StoreError, match="No route to host"):
-        push(origin, "en", "v2", url)
-    faults.reset()
-    assert remote.versions("en") == ["v1"]
-    assert push(origin, "en", "v2", url)
-    assert remote.load("en", "v2").version == "v2"
-    assert not list((tmp_path / "target").rglob(".*"))
-
-
-def test_push_reads_back(origin: Store, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that keeps something else than it was given is found out before the manifest is there."""
-    put_file = FaultyFileSystem.put_file
-
-    def lose_a_byte(self: FaultyFileSystem, source: str, target: str) -> None:
-        put_file(self, source, target)
-        Path(target).write_bytes(Path(source).read_bytes()[:-1])
-
-    monkeypatch.setattr(FaultyFileSystem, "put_file", lose_a_byte)
-    with pytest.raises(StoreError, match="something else is read there"):
-        push(origin, "en", "v1", f"{url}/../target")
-    assert not (origin.root.parent / "target" / "en" / "v1" / MANIFEST_NAME).exists()
-
-
-def test_push_refuses_a_damaged_model(origin: Store, url: str) -> None:
-    """What is not sound here is not published."""
-    flip(origin.path("en", "v1") / "pipeline.joblib")
-    with pytest.raises(StoreError, match="hash_mismatch"):
-        push(origin, "en", "v1", f"{url}/../target")
-    assert not (origin.root.parent / "target").exists()
 
 
 # --- which kinds of stores --------------------------------------------------------------------------------------------

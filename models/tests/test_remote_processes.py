@@ -10,12 +10,11 @@ from time import perf_counter
 
 import pytest
 
-from models.bundle import BundleContent, write_bundle
 from models.reader import WEIGHTS_NAME
 from models.remote import RemoteStore
 from models.remote_files import UnreachableError
 from models.store import Store, StoreError
-from models.tests.remote_stores import Told, WebServer, web_server
+from models.tests.remote_stores import Told, WebServer, names, web_server
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["The museum opened."]
@@ -51,24 +50,10 @@ def run(code: str, *arguments: object) -> "subprocess.Popen[str]":
 
 
 @pytest.fixture
-def origin(tmp_path: Path, content: BundleContent) -> Store:
-    """The store at the other end, with an active English model."""
-    store = Store(tmp_path / "origin")
-    write_bundle(store.path("en", "v1"), "v1", content)
-    store.activate("en", "v1")
-    return store
-
-
-@pytest.fixture
 def server(origin: Store) -> Iterator[WebServer]:
     """A web server in front of it."""
     with web_server(origin.root) as server:
         yield server
-
-
-def names(directory: Path) -> list[str]:
-    """What lies in a directory, hidden or not, but for the lock."""
-    return sorted(path.name for path in directory.iterdir() if path.name != ".lock")
 
 
 def test_a_store_behind_a_web_server(server: WebServer, origin: Store, tmp_path: Path) -> None:
