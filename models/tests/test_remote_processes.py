@@ -10,6 +10,7 @@ from time import perf_counter
 
 import pytest
 
+from models.bundle import BundleContent, write_bundle
 from models.reader import WEIGHTS_NAME
 from models.remote import RemoteStore
 from models.remote_files import UnreachableError
@@ -47,6 +48,15 @@ def run(code: str, *arguments: object) -> "subprocess.Popen[str]":
     """A process that runs this."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def origin(tmp_path: Path, content: BundleContent) -> Store:
+    """The store at the other end, with one active model."""
+    store = Store(tmp_path / "origin")
+    write_bundle(store.path("en", "v1"), "v1", content)
+    store.activate("en", "v1")
+    return store
 
 
 @pytest.fixture
