@@ -3,6 +3,7 @@
 | File | Holds |
 |---|---|
 | `manifest.json` | language, version, classes, thresholds, calibration, vectorizer, metrics, hashes, digest |
+| `manifest.sig` | optional: 64 bytes, see `models.signing`; the only file that may come later |
 | `terms.utf8`, `term_offsets.npy` | n terms end to end; int64 (n + 1,) byte offsets |
 | `weights.npy` | float32 (terms, classes), C order |
 | `idf.npy` | float32 (terms,); only when the vectorizer uses idf |

@@ -49,9 +49,9 @@ def _push_file(files: RemoteFiles, source: Path, name: str, entry: FileEntry, ad
     digest = hashlib.sha256()
     for chunk in files.chunks(name) or ():
         digest.update(chunk)
+        advance(len(chunk))
     if digest.hexdigest() != entry.sha256:
         raise StoreError(f"{files.url}/{name} was written, and something else is read there. Push it again.")
-    advance(entry.size)
 
 
 def _push_signature(files: RemoteFiles, directory: Path, place: str) -> None:

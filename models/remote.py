@@ -135,8 +135,8 @@ class RemoteStore(Store):
         return version
 
     def activate(self, lang: str, version: str) -> Model:
-        """Make a version the active one in the store itself, after it has been copied, loaded and verified here."""
-        model = self.load(lang, version)
+        """Make a version the active one in the store itself, after it has been copied anew and verified here."""
+        model = self.verify(lang, version)
         self._files.write(f"{lang}/{ACTIVE_NAME}", f"{version}\n".encode())
         self._remember(lang, version)
         return model

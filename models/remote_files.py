@@ -13,6 +13,8 @@ from typing import Any, Final, TypeVar
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.registry import get_filesystem_class
+from fsspec.utils import get_protocol
 
 from models.store import StoreError
 
@@ -26,6 +28,24 @@ _PASSWORD: Final = re.compile(r"//[^/@]*@")
 _NOT_THERE: Final = {404, 410}
 # Elsewhere there are none, and asking for one may create a bucket.
 _WITH_DIRECTORIES: Final = {"sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs"}
+
+
+class _Connection:
+    """A file system, some of which connect when they are made, and the root in it."""
+
+    def __init__(self, url: str) -> None:
+        # Not one that was made before: its connection may be what has failed.
+        filesystem, root = url_to_fs(url, skip_instance_cache=True)
+        self.files: Any = filesystem
+        self._root = str(root).rstrip("/")
+        kinds = {filesystem.protocol} if isinstance(filesystem.protocol, str) else set(filesystem.protocol)
+        self.is_local = isinstance(filesystem, LocalFileSystem)
+        self.has_directories = self.is_local or bool(kinds & _WITH_DIRECTORIES)
+        # Not every web server can send a part of a file.
+        self.reading: dict[str, object] = {"block_size": 0} if "http" in kinds else {}
+
+    def path(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
 
 
 class UnreachableError(StoreError):
@@ -49,21 +69,15 @@ class RemoteFiles:
 
     def __init__(self, url: str) -> None:
         self.url = _PASSWORD.sub("//", url.rstrip("/"))
+        self._whole_url = url
+        self._connection: _Connection | None = None
         try:
-            filesystem, root = url_to_fs(url)
+            get_filesystem_class(get_protocol(url))
         except (ImportError, ValueError) as error:
             raise StoreError(
                 f"The store {self.url} cannot be used: {error}. Most kinds of stores need a package of their own "
                 "beside clf, such as s3fs, gcsfs or aiohttp: install the one that is named."
             ) from error
-        except Exception as error:  # each file system has errors of its own
-            raise UnreachableError(f"The store {self.url} cannot be reached: {_told(error)}.") from error
-        self._filesystem: Any = filesystem
-        self._root = str(root).rstrip("/")
-        kinds = filesystem.protocol
-        self._kinds = {kinds} if isinstance(kinds, str) else set(kinds)
-        # Not every web server can send a part of a file.
-        self._reading: dict[str, object] = {"block_size": 0} if "http" in self._kinds else {}
 
     def names(self, directory: str = "") -> list[str]:
         """What is in a directory, sorted; nothing when there is no such directory.
@@ -73,7 +87,7 @@ class RemoteFiles:
         """
         found = self._ask(lambda: self._list(directory))
         if found is None:
-            self._require_root(directory)
+            self._require_root()
             return []
         return found
 
@@ -86,7 +100,7 @@ class RemoteFiles:
         """
         data = self.find(name, limit)
         if data is None:
-            self._require_root(name)
+            self._require_root()
         return data
 
     def find(self, name: str, limit: int) -> bytes | None:
@@ -111,7 +125,7 @@ class RemoteFiles:
         Raises:
             UnreachableError: the store does not answer.
         """
-        return self._ask(lambda: self._filesystem.info(self._path(name))) is not None
+        return self._ask(lambda: self._info(name)) is not None
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file, in place of one that may be there.
@@ -121,7 +135,7 @@ class RemoteFiles:
         Raises:
             StoreError: it could not be written.
         """
-        self._write(name, lambda path: self._filesystem.pipe_file(path, data))
+        self._write(name, lambda connection, path: connection.files.pipe_file(path, data))
 
     def upload(self, source: Path, name: str) -> None:
         """Write a large file.
@@ -129,24 +143,27 @@ class RemoteFiles:
         Raises:
             StoreError: it could not be written.
         """
-        self._write(name, lambda path: self._filesystem.put_file(str(source), path))
+        self._write(name, lambda connection, path: connection.files.put_file(str(source), path))
 
     def _chunks(self, file: Any) -> Iterator[bytes]:  # noqa: ANN401 - each file system has file objects of its own
         with file:
             while chunk := self._ask(lambda: bytes(file.read(CHUNK_BYTES)), _CHUNK_SECONDS):
                 yield chunk
 
-    def _path(self, name: str) -> str:
-        return f"{self._root}/{name}" if name else self._root
+    def _connected(self) -> _Connection:
+        if self._connection is None:
+            self._connection = _Connection(self._whole_url)
+        self._connection.files.invalidate_cache()  # or what changed meanwhile would look as it was
+        return self._connection
 
     def _list(self, directory: str) -> list[str]:
-        self._filesystem.invalidate_cache()
-        paths = self._filesystem.ls(self._path(directory), detail=False)
+        connection = self._connected()
+        paths = connection.files.ls(connection.path(directory), detail=False)
         return sorted({str(path).rstrip("/").rpartition("/")[2] for path in paths})
 
     def _open(self, name: str) -> Any:  # noqa: ANN401 - as above
-        self._filesystem.invalidate_cache()  # or a file that changed meanwhile would be asked for by its old size
-        return self._filesystem.open(self._path(name), "rb", **self._reading)
+        connection = self._connected()
+        return connection.files.open(connection.path(name), "rb", **connection.reading)
 
     def _read(self, name: str, limit: int) -> bytes:
         data = b""
@@ -155,9 +172,13 @@ class RemoteFiles:
                 data += more
         return data
 
-    def _require_root(self, name: str) -> None:
+    def _info(self, name: str) -> object:
+        connection = self._connected()
+        return connection.files.info(connection.path(name))
+
+    def _require_root(self) -> None:
         """What is missing in a store whose root is missing as well is not missing: the store is away."""
-        if name == "" or self._ask(lambda: self._list("")) is None:
+        if self._ask(lambda: self._list("")) is None:
             raise UnreachableError(f"There is no store at {self.url}.")
 
     def _ask(self, question: Callable[[], Answer], seconds: float | None = None) -> Answer | None:
@@ -167,22 +188,24 @@ class RemoteFiles:
         except Exception as error:  # each file system has errors of its own
             if _says_missing(error):
                 return None
+            self._connection = None
             raise UnreachableError(f"The store {self.url} cannot be reached: {_told(error)}.") from error
 
-    def _write(self, name: str, write: Callable[[str], object]) -> None:
-        path = self._path(name)
+    def _write(self, name: str, write: Callable[[_Connection, str], object]) -> None:
         try:
+            connection = self._connected()
+            path = connection.path(name)
             directory, _, last = path.rpartition("/")
-            local = isinstance(self._filesystem, LocalFileSystem)
-            if local or self._kinds & _WITH_DIRECTORIES:
-                self._filesystem.makedirs(directory, exist_ok=True)
-            if local:
+            if connection.has_directories:
+                connection.files.makedirs(directory, exist_ok=True)
+            if connection.is_local:
                 temporary = f"{directory}/.{last}.{secrets.token_hex(6)}.tmp"
-                write(temporary)
-                self._filesystem.mv(temporary, path)
+                write(connection, temporary)
+                connection.files.mv(temporary, path)
             else:
-                write(path)
+                write(connection, path)
         except Exception as error:  # each file system has errors of its own
+            self._connection = None
             raise StoreError(
                 f"{self.url}/{name} could not be written: {_told(error)}. Check that this store can be written to, and "
                 "with these credentials."

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import structlog
 
+from models.opening import is_url
+from models.store import StoreError
 from worker import logs
 from worker.clock import Clock, SystemClock
-from worker.config import ServeConfig
+from worker.config import Scoring, ServeConfig
 from worker.lifecycle import ExitCode, StopSignals
 from worker.options import arguments
 from worker.registration import RegistryError, registered
@@ -29,6 +31,7 @@ from worker.serve.service_file import (
     write_service_file,
 )
 from worker.serve_app import SUPERVISOR_VARIABLE
+from worker.serving_models import store_of
 from worker.stream.deadline import Deadline
 
 log = structlog.get_logger(__name__)
@@ -77,12 +80,23 @@ def run_servers(config: ServeConfig, clock: Clock | None = None) -> int:
         return ExitCode.CANNOT_START
 
 
+def copy_models(scoring: Scoring) -> None:
+    """Copy the models of a URL, if it is one: servers have a limited time to be ready, and a copy may take longer.
+
+    Raises:
+        StoreError: they cannot be had, or are refused.
+    """
+    if scoring.scoring and is_url(scoring.models):
+        store_of(scoring).load_active()
+
+
 def _run(config: ServeConfig, directory: Path, clock: Clock) -> int:
     supervisor = _Supervisor(config, directory, clock)
     with StopSignals(supervisor.force).installed() as signals:
         try:
+            copy_models(config.scoring)
             return supervisor.run(signals)
-        except RegistryError as error:
+        except (RegistryError, StoreError) as error:
             log.error("cannot_start", reason=str(error))  # noqa: TRY400 - the sentence is the message, not the stack
             return ExitCode.CANNOT_START
         except SupervisorError as error:

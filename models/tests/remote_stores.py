@@ -16,7 +16,7 @@ from models.watching import Advance
 
 
 class FaultyFileSystem(LocalFileSystem):  # type: ignore[misc] # fsspec has no annotations
-    """Local files behind `faulty://`, which answers as the class attributes say."""
+    """Local files behind `faulty://`, which answers as the class attributes say; a connection that is lost stays lost."""
 
     protocol = "faulty"
     down: ClassVar[bool] = False
@@ -27,6 +27,11 @@ class FaultyFileSystem(LocalFileSystem):  # type: ignore[misc] # fsspec has no a
     """Requests wait until this is set."""
     opened: ClassVar[Counter[str]] = Counter()
     """How often each file was opened, by its last name."""
+
+    def __init__(self, **options: object) -> None:
+        self._lost = False
+        self._fail("a connection")
+        super().__init__(**options)
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -55,7 +60,8 @@ class FaultyFileSystem(LocalFileSystem):  # type: ignore[misc] # fsspec has no a
     def _fail(self, path: object) -> None:
         if self.hanging is not None:
             self.hanging.wait(60)
-        if self.down or (self.broken and self.broken in str(path)):
+        self._lost = self._lost or self.down
+        if self._lost or (self.broken and self.broken in str(path)):
             raise OSError(113, "No route to host")
 
 
@@ -85,11 +91,11 @@ class Told:
 
 
 class WebServer(ThreadingHTTPServer):
-    """Serves a directory, with pages that list it, counts what it gave, and fails when it is told to."""
+    """Serves a directory, with pages that list it, counts what it gave, and fails for some paths on demand."""
 
     def __init__(self, directory: Path) -> None:
         self.given: Counter[str] = Counter()
-        self.failing = False
+        self.failing: str | None = None
         self.stalled: Event | None = None
         super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(directory)))
 
@@ -104,7 +110,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """One file or listing; of a large file only the half while the server is stalled."""
-        if self.server.failing:
+        if self._fails():
             self.send_error(503)
             return
         self.server.given[self.path] += 1
@@ -121,10 +127,13 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         """The size of a file."""
-        if self.server.failing:
+        if self._fails():
             self.send_error(503)
         else:
             super().do_HEAD()
+
+    def _fails(self) -> bool:
+        return self.server.failing is not None and self.server.failing in self.path
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
         """Nothing."""

@@ -19,7 +19,8 @@ TEXTS = ["The museum opened.", "The striker scored twice.", ""]
 
 
 def test_activate_writes_to_the_store(remote: RemoteStore, origin: Store) -> None:
-    """The choice is made in the store itself, for all who read it, after the bundle was verified here."""
+    """The choice is made in the store itself, for all who read it, after what lies there was verified here."""
+    remote.load_active()
     assert remote.activate("en", "v2").version == "v2"
     assert origin.active("en") == "v2"
     assert remote.active("en") == "v2"

@@ -123,6 +123,7 @@ def test_a_bundle_in_the_wrong_place(remote: RemoteStore, origin: Store) -> None
     origin.path("en", "v1").rename(origin.path("en", "v3"))
     with pytest.raises(StoreError, match="says that it is version 'v1' of 'en'"):
         remote.load("en", "v3")
+    assert names(remote.root / "en") == []
 
 
 def test_a_manifest_larger_than_the_disk(remote: RemoteStore, origin: Store) -> None:

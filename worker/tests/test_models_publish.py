@@ -8,9 +8,11 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner, Result
 
-from models.store import Store
+from models.store import Store, StoreError
 from worker.cli import main
 from worker.commands.progress import Copies
+from worker.config import Scoring
+from worker.supervisor import copy_models
 from worker.tests.tools import clf, small_store
 
 DOCUMENT = b'{"url": "u", "text": "A football goal.", "lang": "en"}\n'
@@ -120,6 +122,18 @@ def test_the_store_is_away(store: Store, tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith(f"Warning: There is no store at {url}.")
     assert store.active("en") == "v1"
+
+
+def test_models_are_copied_before_servers_are_started(store: Store, tmp_path: Path) -> None:
+    """`clf serve --processes` copies first, however long it takes; what is refused starts no server."""
+    url = f"file://{store.root}"
+    copy_models(Scoring(models=url, model_cache=tmp_path / "c"))
+    assert len(list((tmp_path / "c").glob("*/en/v1/manifest.json"))) == 1
+    copy_models(Scoring(models=str(tmp_path / "nothing"), model_cache=tmp_path / "d"))
+    copy_models(Scoring(models="memory://nothing", scoring=False))
+    models("keygen", "k")
+    with pytest.raises(StoreError, match="unsigned"):
+        copy_models(Scoring(models=url, model_cache=tmp_path / "c", trusted_keys=tmp_path / "k.pub.pem"))
 
 
 def test_a_person_sees_how_far_a_copy_is() -> None:
