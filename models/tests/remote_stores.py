@@ -16,7 +16,7 @@ from models.watching import Advance
 
 
 class FaultyFileSystem(LocalFileSystem):  # type: ignore[misc] # fsspec has no annotations
-    """Local files behind `faulty://`, which answers as the class attributes say; a connection that is lost stays lost."""
+    """Local files behind `faulty://`, as the class attributes say; a connection that is lost stays lost."""
 
     protocol = "faulty"
     down: ClassVar[bool] = False
