@@ -34,6 +34,8 @@ def test_an_outage_stops_nothing_that_is_local(
     faults.down = True
     assert later.active("en") == "v1", "what was not loaded as the active version is not known as such"
     assert len(told.warnings) == 2
+    faults.down = False
+    assert later.active("en") == "v2", "a connection that was lost is made anew"
 
 
 def test_the_version_that_was_polled_and_loaded_is_remembered(
