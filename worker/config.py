@@ -129,6 +129,7 @@ class ModelStore:
         "model-store",
         "Model store: a directory, or a URL such as s3://bucket/models, whose models are copied and kept here.",
         type=click.Path(file_okay=False),
+        metavar="DIRECTORY|URL",
     )
     model_cache: Path | None = option(
         None,
