@@ -45,6 +45,9 @@ _POLL_SECONDS = 0.5
 # Tells a server whose child it is.
 SUPERVISOR_VARIABLE = "CLF_SUPERVISOR"
 _FLUSH_SECONDS = 2.0
+# Between opening a port that callers may know already and saying ready: those who try every quarter of a second, as our
+# clients do, are connected by then, and whoever restarts one server after the other may go on to the next at once.
+_RECONNECT_SECONDS = 0.5
 _DAY_SECONDS = 86_400
 _CANNOT_START = (GrpcServerError, RegistryError, ScratchError, TlsError, RequestLogError, StoreError, BundleError)
 
@@ -107,7 +110,10 @@ class _Server:
             keep_warm = KeepWarm(server.own_address, models, self._metrics.kept_warm, self._clock)
             stack.callback(keep_warm.close)
             server.start()
+            opened = self._clock.monotonic()
             self._warm_up(keep_warm)
+            if config.grpc.grpc_port:
+                self._clock.sleep(max(0.0, opened + _RECONNECT_SECONDS - self._clock.monotonic()))
             if not signals.stopping():  # or nobody need be told that there is a server
                 server.serving()
                 self._lifecycle.move(State.RUNNING)
