@@ -122,12 +122,18 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
-    """The models."""
+class ModelStore:
+    """Where the models are."""
 
     models: Path = option(
         Path("model-store"), "Directory of the model store.", type=click.Path(file_okay=False, path_type=Path)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring(ModelStore):
+    """The models, and whether they are used."""
+
     scoring: bool = option(
         True,  # noqa: FBT003 - the default of a flag
         "--no-scoring gives every document one constant result, to measure the stream itself.",

@@ -9,6 +9,7 @@ from schemas.classification import Classification, ClassificationError, Source
 from schemas.dead_letter import HEADER_NAMES, DeadLetter, Reason, Stage
 from schemas.document import Document, DocumentError, decode_document
 from schemas.headers import CONTENT_TYPE, JSON, Headers, content_type_of
+from schemas.source import source_header
 from worker.classify import DocumentClassifier
 from worker.clock import Clock
 from worker.stream.errors import FatalError
@@ -115,7 +116,7 @@ class Processor:
         for record, item in zip(records, decoded, strict=True):
             if isinstance(item, Document):
                 documents.append(item)
-                sources.append(Source(record.source.topic, record.source.partition, record.offset))
+                sources.append(_source_of(record))
         results = iter(self._classify(documents, sources))
         for item in decoded:
             scored.append(next(results) if isinstance(item, Document) else item)  # noqa: PERF401 - mypy narrows here
@@ -142,7 +143,7 @@ class Processor:
         if isinstance(result, Classification):
             self._publish(part, record, result)
         elif result is None:
-            part.outgoing.append(self._to_results(record, record.key, None))
+            part.outgoing.append(self._tombstone(record))
             part.outcomes[TOMBSTONE] += 1
         else:
             self._put_aside(part, record, result)
@@ -165,8 +166,13 @@ class Processor:
         part.dead_letters[failed.reason] += 1
 
     def _to_results(self, record: Record, key: bytes | None, value: bytes | None) -> Outgoing:
-        headers = _result_headers(record.headers) if record.headers else ()
+        headers = result_headers(record.headers) if record.headers else ()
         return Outgoing(self._destination.classifications, record.source.partition, key, value, headers)
+
+    def _tombstone(self, record: Record) -> Outgoing:
+        """It has no value that could say which record it stands for, so a header does."""
+        outgoing = self._to_results(record, record.key, None)
+        return outgoing._replace(headers=(*outgoing.headers, source_header(_source_of(record))))
 
     def _dead_letter(self, record: Record, failed: _Failed) -> Outgoing:
         # The document was fine, so a result that cannot be encoded is the scorer's doing.
@@ -184,16 +190,20 @@ class Processor:
             stage=failed.stage,
             reason=failed.reason,
             detail=failed.detail,
-            source=Source(record.source.topic, record.source.partition, record.offset),
+            source=_source_of(record),
             attempts=1 + _earlier_attempts(record.headers),
         )
         partition = record.source.partition % self._destination.dead_letter_partitions
         return Outgoing(self._destination.dead_letters, partition, letter.key, letter.value, letter.record_headers())
 
 
-def _result_headers(headers: Headers) -> Headers:
+def result_headers(headers: Headers) -> Headers:
     """The input's headers, but for the type of its value: a result is JSON, whatever the document was."""
     return tuple((name, RESULT_CONTENT_TYPE if name.lower() == CONTENT_TYPE else value) for name, value in headers)
+
+
+def _source_of(record: Record) -> Source:
+    return Source(record.source.topic, record.source.partition, record.offset)
 
 
 def _earlier_attempts(headers: Headers) -> int:

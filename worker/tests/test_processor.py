@@ -117,10 +117,10 @@ def test_documents_without_classes(record: Record, status: Status) -> None:
 
 
 def test_a_tombstone_stays_one() -> None:
-    """A null value becomes a null result with the same key, in the same partition, without scoring."""
+    """A null value becomes a null result with the same key, in the same partition, that names its document."""
     classifier = WordClassifier()
     outcome = processor(classifier)([raw(3, None, key=b"gone", headers=(("trace", b"1"),), source=P1)])
-    assert only(outcome) == Outgoing("results", 1, b"gone", None, (("trace", b"1"),))
+    assert only(outcome) == Outgoing("results", 1, b"gone", None, (("trace", b"1"), ("clf-source", b"documents/1/3")))
     assert dict(outcome.parts[P1].outcomes) == {"tombstone": 1}
     assert sum(classifier.calls) == 0
 
