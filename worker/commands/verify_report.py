@@ -24,7 +24,7 @@ def report_json(report: Report, topics: Topics, group: str) -> bytes:
                 "group": group,
                 "findings": {finding: report.findings[finding] for finding in Finding},
                 "partitions": [
-                    {"partition": number} | {item.name: getattr(seen, item.name) for item in fields(PartitionReport)}
+                    {"partition": number} | _counts(seen)
                     for number, seen in sorted(report.partitions.items())
                 ],
                 "models": [
@@ -37,6 +37,11 @@ def report_json(report: Report, topics: Topics, group: str) -> bytes:
         )
         + b"\n"
     )
+
+
+def _counts(seen: PartitionReport) -> dict[str, object]:
+    counts = {item.name: getattr(seen, item.name) for item in fields(PartitionReport)}
+    return counts | {"findings": +seen.findings}
 
 
 def tell_report(console: Console, report: Report, topics: Topics, group: str) -> None:
