@@ -13,6 +13,7 @@ from integration_tests.system import CLF, WorkerProcess, wait_until
 from worker.kafka.local_broker import LocalBroker
 
 SESSION_SECONDS = 10.0
+_OTHERS_SECONDS = 1.0
 _FROZEN_SECONDS = 15.0
 _FENCED_SECONDS = 5.0
 _RECOVERY_SECONDS = 30.0
@@ -50,7 +51,7 @@ def kill_at_random(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) 
         stage.fleet.await_ready(*range(stage.setting.workers))
         end = stage.clock.monotonic()
         verdict.gap("the dead worker's", stage.timeline.longest_gap(dead, began, end), most=SESSION_SECONDS + 2)
-        verdict.gap("other", stage.timeline.longest_gap(others, began, end), most=None)
+        verdict.gap("other", stage.timeline.longest_gap(others, began, end), most=_OTHERS_SECONDS)
         verdict.rounds += 1
 
 

@@ -91,10 +91,18 @@ class Fleet:
         self.workers[slot].process.send_signal(number)
 
     def partitions_of(self, slot: int) -> list[int]:
-        """The partitions that a worker has, by its own word."""
-        text = self.workers[slot].get("/metrics")[1]
-        lines = [line for line in text.split("\n") if line.startswith("clf_consumer_lag_records{")]
-        return sorted(int(line.partition('partition="')[2].partition('"')[0]) for line in lines)
+        """The partitions that a worker has, by its own word, once its statistics know them all."""
+        found: list[int] = []
+
+        def known() -> bool:
+            lines = self.workers[slot].get("/metrics")[1].split("\n")
+            count = sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("clf_assigned_partitions{"))
+            lags = [line for line in lines if line.startswith("clf_consumer_lag_records{")]
+            found[:] = sorted(int(line.partition('partition="')[2].partition('"')[0]) for line in lags)
+            return len(found) == count > 0
+
+        wait_until(known, f"worker {slot} knows its partitions")
+        return found
 
     def footprints(self) -> dict[int, Footprint]:
         """What each worker holds now."""
