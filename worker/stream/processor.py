@@ -1,6 +1,6 @@
 """Records to an outcome: decode, score, encode. Pure; each failure goes where its stage's policy says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -49,13 +49,14 @@ class Processor:
 
     def __init__(
         self,
-        classifier: DocumentClassifier,
+        classifier: Callable[[], DocumentClassifier],
         destination: Destination,
         policy: Policy,
         observer: Observer,
         clock: Clock,
         max_document_bytes: int,
     ) -> None:
+        """`classifier` is asked once per batch, when its processing begins, and what it gives scores all of it."""
         self._classifier = classifier
         self._destination = destination
         self._policy = policy
@@ -69,10 +70,11 @@ class Processor:
         Raises:
             FatalError: a record failed in a stage whose policy is to fail.
         """
+        classifier = self._classifier()
         started = self._clock.monotonic()
         decoded = [self._decode(record) for record in records]
         started = self._lap("decode", started)
-        scored = self._score(records, decoded)
+        scored = self._score(classifier, records, decoded)
         started = self._lap("score", started)
         parts: dict[TopicPartition, Part] = {}
         for record, result in zip(records, scored, strict=True):
@@ -108,7 +110,10 @@ class Processor:
     # --- score ------------------------------------------------------------------------------------------------
 
     def _score(
-        self, records: Sequence[Record], decoded: Sequence[Document | _Failed | None]
+        self,
+        classifier: DocumentClassifier,
+        records: Sequence[Record],
+        decoded: Sequence[Document | _Failed | None],
     ) -> list[Classification | _Failed | None]:
         scored: list[Classification | _Failed | None] = []
         documents: list[Document] = []
@@ -117,24 +122,10 @@ class Processor:
             if isinstance(item, Document):
                 documents.append(item)
                 sources.append(_source_of(record))
-        results = iter(self._classify(documents, sources))
+        results = iter(_classify(classifier, documents, sources))
         for item in decoded:
             scored.append(next(results) if isinstance(item, Document) else item)  # noqa: PERF401 - mypy narrows here
         return scored
-
-    def _classify(self, documents: Sequence[Document], sources: Sequence[Source]) -> Sequence[Classification | _Failed]:
-        try:
-            return self._classifier.classify(documents, sources)
-        except Exception as error:  # noqa: BLE001 - a scorer's bug on one page must not take its neighbours along
-            log.warning("batch_scoring_failed", error=type(error).__name__, records=len(documents))
-            return [self._classify_alone(d, s) for d, s in zip(documents, sources, strict=True)]
-
-    def _classify_alone(self, document: Document, source: Source) -> Classification | _Failed:
-        try:
-            return self._classifier.classify([document], [source])[0]
-        except Exception as error:  # noqa: BLE001 - as above; what is wrong goes out with the dead letter
-            detail = f"The scorer raised {type(error).__name__}."
-            return _Failed(Stage.SCORE, Reason.SCORE_FAILED, detail)
 
     # --- encode -----------------------------------------------------------------------------------------------
 
@@ -195,6 +186,24 @@ class Processor:
         )
         partition = record.source.partition % self._destination.dead_letter_partitions
         return Outgoing(self._destination.dead_letters, partition, letter.key, letter.value, letter.record_headers())
+
+
+def _classify(
+    classifier: DocumentClassifier, documents: Sequence[Document], sources: Sequence[Source]
+) -> Sequence[Classification | _Failed]:
+    try:
+        return classifier.classify(documents, sources)
+    except Exception as error:  # noqa: BLE001 - a scorer's bug on one page must not take its neighbours along
+        log.warning("batch_scoring_failed", error=type(error).__name__, records=len(documents))
+        return [_classify_alone(classifier, d, s) for d, s in zip(documents, sources, strict=True)]
+
+
+def _classify_alone(classifier: DocumentClassifier, document: Document, source: Source) -> Classification | _Failed:
+    try:
+        return classifier.classify([document], [source])[0]
+    except Exception as error:  # noqa: BLE001 - as above; what is wrong goes out with the dead letter
+        detail = f"The scorer raised {type(error).__name__}."
+        return _Failed(Stage.SCORE, Reason.SCORE_FAILED, detail)
 
 
 def result_headers(headers: Headers) -> Headers:
