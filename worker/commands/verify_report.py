@@ -24,8 +24,7 @@ def report_json(report: Report, topics: Topics, group: str) -> bytes:
                 "group": group,
                 "findings": {finding: report.findings[finding] for finding in Finding},
                 "partitions": [
-                    {"partition": number} | _counts(seen)
-                    for number, seen in sorted(report.partitions.items())
+                    {"partition": number} | _counts(seen) for number, seen in sorted(report.partitions.items())
                 ],
                 "models": [
                     {"lang": lang, "version": version, "digest": digest, "results": count}

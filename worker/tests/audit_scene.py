@@ -100,8 +100,9 @@ class Scene:
                 self.offsets[partition] = records[-1].offset + 1
 
     def _publish(self, records: Sequence[Record], version: str) -> None:
+        classifier = Classifier({"en": self.bundles.load("en", version)})
         processor = Processor(
-            Classifier({"en": self.bundles.load("en", version)}),
+            lambda: classifier,
             Destination("results", "dead", self.sizes["dead"]),
             {Stage.DECODE: OnFailure.DEAD_LETTER, Stage.SCORE: OnFailure.DEAD_LETTER},
             NotingObserver(),
