@@ -57,6 +57,7 @@ class RemoteStore(Store):
         self._copies = Store(self.root, trust)
         self._watch = watch
         self._away = False
+        self._announced: dict[str, str] = {}
 
     def languages(self) -> list[str]:
         """The languages of the store, sorted; those of the cache while the store is away."""
@@ -65,6 +66,10 @@ class RemoteStore(Store):
         except UnreachableError as error:
             return self._remembered(error)
         return [name for name in names if is_language(name)]
+
+    def activated(self) -> list[str]:
+        """The languages that may have an active version; `active` tells."""
+        return self.languages()
 
     def versions(self, lang: str) -> list[str]:
         """The versions of a language, sorted; those of the cache while the store is away."""
@@ -88,24 +93,10 @@ class RemoteStore(Store):
         Raises:
             StoreError: there is no such version, it is refused, or it is not in the cache and cannot be copied.
         """
-        path = self.path(lang, version)
-        found = identity(path)
-        if not (path / MANIFEST_NAME).exists():
-            self._fetch(lang, version, found)
-            return self._copies.load(lang, version)
-        try:
-            return self._copies.load(lang, version)
-        except ModelRefusedError as refusal:
-            if refusal.reason in _ELSEWHERE:
-                raise
-            try:
-                if self._is_as_published(lang, version):
-                    raise
-                self._watch.warn(f"{refusal} It is copied again from {self.where}.")
-                self._fetch(lang, version, found)
-            except UnreachableError as error:
-                raise StoreError(f"{refusal} It could not be copied again: {error}") from error
-        return self._copies.load(lang, version)
+        model = self._load(lang, version)
+        if self._announced.get(lang) == version:
+            self._remember(lang)
+        return model
 
     def verify(self, lang: str, version: str) -> Model:
         """Copy one bundle anew, whatever the cache has, and load it; the SHA-256 of its files is checked on the way."""
@@ -131,14 +122,16 @@ class RemoteStore(Store):
         self._away = False
         version = None if data is None else active_version(data, f"{self.where}/{name}", lang)
         if version is not None:
-            self._remember(lang, version)
+            self._announced[lang] = version
+            self._remember(lang)
         return version
 
     def activate(self, lang: str, version: str) -> Model:
         """Make a version the active one in the store itself, after it has been copied anew and verified here."""
         model = self.verify(lang, version)
         self._files.write(f"{lang}/{ACTIVE_NAME}", f"{version}\n".encode())
-        self._remember(lang, version)
+        self._announced[lang] = version
+        self._remember(lang)
         return model
 
     def load_active(self) -> dict[str, Model]:
@@ -163,8 +156,27 @@ class RemoteStore(Store):
                 self._refuse_start(error)
             self._warn(error)
             return self._copies.load(lang, known)
-        self._remember(lang, version)
         return model
+
+    def _load(self, lang: str, version: str) -> Model:
+        path = self.path(lang, version)
+        found = identity(path)
+        if not (path / MANIFEST_NAME).exists():
+            self._fetch(lang, version, found)
+            return self._copies.load(lang, version)
+        try:
+            return self._copies.load(lang, version)
+        except ModelRefusedError as refusal:
+            if refusal.reason in _ELSEWHERE:
+                raise
+            try:
+                if self._is_as_published(lang, version):
+                    raise
+                self._watch.warn(f"{refusal} It is copied again from {self.where}.")
+                self._fetch(lang, version, found)
+            except UnreachableError as error:
+                raise StoreError(f"{refusal} It could not be copied again: {error}") from error
+        return self._copies.load(lang, version)
 
     # --- copying ------------------------------------------------------------------------------------------------
 
@@ -258,8 +270,9 @@ class RemoteStore(Store):
 
     # --- while the store is away --------------------------------------------------------------------------------
 
-    def _remember(self, lang: str, version: str) -> None:
+    def _remember(self, lang: str) -> None:
         """Keep which version is active, once it is in the cache; that it cannot be kept stops nothing now."""
+        version = self._announced[lang]
         path = self.path(lang, version)
         if identity(path) is None or self._known(lang) == version:
             return

@@ -155,6 +155,17 @@ class Scoring(ModelStore):
 
 
 @dataclass(frozen=True, slots=True)
+class Reload:
+    """Taking new active versions while the old ones serve."""
+
+    reload_interval: float = option(
+        2.0,
+        "Seconds between looks at which versions are active (`clf models activate`); 0 serves those of the start.",
+        type=FiniteRange(0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Http:
     """The port for health and metrics."""
 
@@ -311,6 +322,7 @@ class WorkerConfig:
     guarantee: Guarantee
     failures: Failures
     scoring: Scoring
+    reload: Reload
     http: Http
     logging: Logging
 
@@ -320,6 +332,7 @@ class ServeConfig:
     """Everything `clf serve` needs to run."""
 
     scoring: Scoring
+    reload: Reload
     grpc: Grpc
     tls: Tls
     keep_warm: KeepWarm
