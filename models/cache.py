@@ -67,7 +67,7 @@ def publish(temporary: Path, path: Path) -> None:
 
 
 def identity(path: Path) -> int | None:
-    """Tells one directory of a name from the next; None when there is none."""
+    """Tells one file or directory of a name from the next; None when there is none, or none that can be seen."""
     try:
         return path.stat().st_ino
     except OSError:

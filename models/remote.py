@@ -52,7 +52,7 @@ class RemoteStore(Store):
 
     def __init__(self, url: str, cache: Path, trust: Trust | None = None, watch: Watch = LOGGED) -> None:
         self._files = RemoteFiles(url)
-        super().__init__(cache / _directory_name(url), trust)
+        super().__init__(cache / _directory_name(self._files.url), trust)
         self.where = self._files.url
         self._copies = Store(self.root, trust)
         self._watch = watch
@@ -83,7 +83,7 @@ class RemoteStore(Store):
 
     def manifest_bytes(self, lang: str, version: str) -> bytes:
         """The manifest of one bundle, for which nothing else is copied."""
-        if (self.path(lang, version) / MANIFEST_NAME).exists():
+        if identity(self.path(lang, version) / MANIFEST_NAME) is not None:
             return self._copies.manifest_bytes(lang, version)
         return self._read_manifest(lang, version)
 
@@ -114,11 +114,11 @@ class RemoteStore(Store):
         try:
             data = self._files.read(name, MAX_ACTIVE_BYTES)
         except UnreachableError as error:
-            version = self._copies.active(lang)
-            if version is None:
+            known = self._known(lang)
+            if known is None:
                 self._refuse_start(error)
             self._warn(error)
-            return version
+            return known
         self._away = False
         version = None if data is None else active_version(data, f"{self.where}/{name}", lang)
         if version is not None:
@@ -151,7 +151,7 @@ class RemoteStore(Store):
         try:
             model = self.load(lang, version)
         except UnreachableError as error:
-            known = self._copies.active(lang)
+            known = self._known(lang)
             if known is None:
                 self._refuse_start(error)
             self._warn(error)
@@ -161,7 +161,7 @@ class RemoteStore(Store):
     def _load(self, lang: str, version: str) -> Model:
         path = self.path(lang, version)
         found = identity(path)
-        if not (path / MANIFEST_NAME).exists():
+        if identity(path / MANIFEST_NAME) is None:
             self._fetch(lang, version, found)
             return self._copies.load(lang, version)
         try:
@@ -289,7 +289,7 @@ class RemoteStore(Store):
 
     def _remembered(self, error: UnreachableError) -> list[str]:
         """The languages with a known active version; there must be one."""
-        names = self._copies.languages() if self.root.is_dir() else []
+        names = self._copies.languages() if identity(self.root) is not None else []
         known = [name for name in names if self._known(name) is not None]
         if not known:
             self._refuse_start(error)
@@ -311,6 +311,5 @@ class RemoteStore(Store):
 
 def _directory_name(url: str) -> str:
     """A name for the copies of one store that no other store has, and by which people know it."""
-    url = url.rstrip("/")
-    words = re.sub(r"[^A-Za-z0-9]+", "-", url.rpartition("@")[2]).strip("-")[-40:]
+    words = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-40:]
     return f"{words}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"

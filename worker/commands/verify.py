@@ -14,7 +14,7 @@ from worker.audit.findings import Report
 from worker.clock import Clock, SystemClock
 from worker.commands.cluster import clear_errors, client_settings, existing_topic
 from worker.commands.output import console, counted, write
-from worker.commands.progress import Copies, track
+from worker.commands.progress import track
 from worker.commands.verify_report import report_json, tell_example, tell_report
 from worker.config import SECONDS, SHARE, Cluster, Http, ModelStore, Topics
 from worker.kafka.admin import CLEANUP, ClusterError
@@ -115,7 +115,7 @@ def _cluster_audit(cluster: Cluster, topics: Topics, group: str) -> ClusterAudit
 
 
 def _store(models: ModelStore, share: float) -> Store:
-    store = store_of(models, Copies())
+    store = store_of(models)  # quietly: the bar that shows the audit may be there already
     if share > 0:
         try:
             store.languages()
