@@ -1,6 +1,5 @@
 """The consuming side: the worker's source of records, and a plain reader for the tools."""
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -12,10 +11,11 @@ from confluent_kafka import TopicPartition as ClientPartition
 from schemas.headers import Headers
 from worker.clock import Clock, SystemClock
 from worker.kafka.client_log import LOGGING
-from worker.kafka.errors import translate
+from worker.kafka.errors import Needs, translate
+from worker.kafka.membership import generation
 from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
-from worker.stream.errors import FatalError, RetriableError
+from worker.stream.errors import AbortableError, RetriableError
 from worker.stream.ports import RebalanceListener
 from worker.stream.records import Record, TopicPartition
 
@@ -33,9 +33,6 @@ _MOST_AT_ONCE = 256
 _ANSWER_SECONDS = 10
 _STALL_SECONDS = 30.0
 
-# librdkafka's serialised group metadata: this magic, then the generation as a native 32-bit integer.
-_METADATA_MAGIC = b"CGMDv2:"
-
 
 class GroupSource:
     """A member of the consumer group. Offsets are committed by the publisher, never here."""
@@ -47,6 +44,7 @@ class GroupSource:
             SettingsError: a setting is unknown or has a wrong value.
         """
         self._topic = topic
+        self._needs = Needs(read=(topic,), group=str(settings.get("group.id", "")))
         self._listener: RebalanceListener | None = None
         self._assigned: set[TopicPartition] = set()
         self._given_up: set[TopicPartition] = set()  # while the present poll gathers
@@ -89,7 +87,7 @@ class GroupSource:
     def _consume(self, max_records: int, timeout: float) -> list[Record]:
         # A revocation in the midst of this call concerns what it gathered before. The client removes that by a mark in
         # its queue, which may still be behind more records than were asked for.
-        records = to_records(self._consumer.consume(max_records, timeout))
+        records = to_records(self._consumer.consume(max_records, timeout), self._needs)
         if self._assigned.issuperset({record.source for record in records}):
             return records
         return [record for record in records if record.source in self._assigned]
@@ -100,11 +98,7 @@ class GroupSource:
         A negative generation must never reach the broker: offsets that carry it are not checked against the group.
         """
         metadata: bytes = self._consumer.consumer_group_metadata()
-        start = len(_METADATA_MAGIC)
-        if not metadata.startswith(_METADATA_MAGIC):
-            raise FatalError("This librdkafka writes group metadata in an unknown form; install the pinned version.")
-        generation = int.from_bytes(metadata[start : start + 4], sys.byteorder, signed=True)
-        return metadata if generation >= 0 else None
+        return metadata if generation(metadata) >= 0 else None
 
     def pause(self) -> None:
         """Deliver nothing more, while polls keep the membership alive."""
@@ -171,6 +165,7 @@ class TopicReader:
             "auto.offset.reset": "earliest",
         }
         self._clock = clock or SystemClock()
+        self._topics: set[str] = set()
         try:
             self._consumer = Consumer({**settings, **own, **LOGGING})
         except KafkaException as error:
@@ -184,13 +179,15 @@ class TopicReader:
         try:
             found = self._consumer.get_watermark_offsets(ClientPartition(*source), timeout=_ANSWER_SECONDS)
         except KafkaException as error:
-            raise translate(error.args[0], f"asking for the offsets of {source.topic}/{source.partition}") from error
+            doing = f"asking for the offsets of {source.topic}/{source.partition}"
+            raise translate(error.args[0], doing, Needs(read=(source.topic,))) from error
         if found is None:
             raise RetriableError(f"No answer in {_ANSWER_SECONDS} s about {source.topic}/{source.partition}.")
         return Bounds(*found)
 
     def assign_at(self, starts: Mapping[TopicPartition, int]) -> None:
         """Read these partitions, each from the offset given."""
+        self._topics = {source.topic for source in starts}
         self._consumer.assign([ClientPartition(*source, offset) for source, offset in starts.items()])
 
     def assign(self, topic: str, partitions: int, *, from_beginning: bool) -> dict[TopicPartition, int]:
@@ -201,7 +198,7 @@ class TopicReader:
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Up to `max_records` records; waits `timeout` seconds at most."""
-        return to_records(self._consumer.consume(max_records, timeout))
+        return to_records(self._consumer.consume(max_records, timeout), Needs(read=self._topics))
 
     def batches_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[list[Record]]:
         """Every record of the assigned partitions before these end offsets; 0 means that there is none.
@@ -233,18 +230,19 @@ class TopicReader:
         self._consumer.close()
 
 
-def to_records(messages: list[Message]) -> list[Record]:
-    """The records among what the client delivered.
+def to_records(messages: list[Message], needs: Needs) -> list[Record]:
+    """The records among what the client delivered. `needs` are the rights it takes.
 
     Raises:
         FatalError: an error was among them that the client cannot get over by itself.
+        FencedError: another member has this one's place.
     """
     records: list[Record] = []
     sources: dict[tuple[Any, Any], TopicPartition] = {}
     for message in messages:
         error = message.error()
         if error is not None:
-            _raise_if_fatal(error)
+            _raise_if_severe(error, needs)
             continue
         # The stub allows None throughout, which only a message with an error has.
         where: tuple[Any, Any] = (message.topic(), message.partition())
@@ -276,22 +274,11 @@ def _headers(message: Message) -> Headers:
     return tuple(headers) if headers else ()
 
 
-# What the client gets over by itself: it says so, and goes on.
-_PASSING = frozenset(
-    {
-        KafkaError._PARTITION_EOF,  # noqa: SLF001 - the client's names for its local errors begin with an underscore
-        KafkaError._TRANSPORT,  # noqa: SLF001 - as above
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - as above
-        KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
-        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - as above
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }
-)
-
-
-def _raise_if_fatal(error: KafkaError) -> None:
-    if error.fatal() or (error.code() not in _PASSING and not error.retriable()):
-        raise translate(error, "reading documents")
+def _raise_if_severe(error: KafkaError, needs: Needs) -> None:
+    """What may be retried, and what makes a member join again, the client gets over by itself: it says so, and goes on."""
+    mapped = translate(error, "reading records", needs)
+    if not isinstance(mapped, RetriableError | AbortableError):
+        raise mapped
     log.warning("consumer_error", error=error.name(), detail=error.str())
 
 
