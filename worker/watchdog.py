@@ -1,8 +1,8 @@
 """Finds out when the worker gets no further, from a thread of its own.
 
 Partitions are assigned, records wait, and nothing was committed for a while: then the worker is not ready, and the log
-says what every thread is doing. When that does not pass, the process ends with the code that asks for a restart; nothing
-uncommitted is lost by that.
+says what every thread is doing. When that does not pass, the process ends with the code that asks for a restart.
+Nothing uncommitted is lost by that.
 """
 
 import sys
@@ -32,7 +32,7 @@ class Seen(NamedTuple):
     commits: int
     turns: int  # of the polling thread
     assigned: int  # partitions
-    waiting: int  # records in hand or behind, as of the polling thread's last turn
+    waiting: bool  # whether there are records to settle, as of the polling thread's last turn
 
 
 class Alarm(Protocol):
@@ -94,7 +94,7 @@ class Watchdog:
         if self._seen.turns == before.turns:
             self.reason = f"{what}, and the polling thread hangs"
         else:
-            self.reason = f"{what}, while {self._seen.waiting} records wait"
+            self.reason = f"{what}, although records wait"
         self._alarm.stuck(is_so=True)
         stack = stacks()
         _say(lambda: log.error("stuck", reason=self.reason, partitions=self._seen.assigned, stack=stack))
@@ -131,7 +131,10 @@ def stacks() -> str:
     for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way to see other threads
         if ident != threading.get_ident():
             lines.append(f"Thread {names.get(ident, ident)}:")
-            calls = [f"  {at.f_code.co_filename}:{line} in {at.f_code.co_qualname}" for at, line in traceback.walk_stack(frame)]
+            calls = [
+                f"  {at.f_code.co_filename}:{line} in {at.f_code.co_qualname}"
+                for at, line in traceback.walk_stack(frame)
+            ]
             lines += reversed(calls)
     return "\n".join(lines)
 

@@ -11,11 +11,11 @@ from confluent_kafka import TopicPartition as ClientPartition
 from schemas.headers import Headers
 from worker.clock import Clock, SystemClock
 from worker.kafka.client_log import LOGGING
-from worker.kafka.errors import Needs, translate
+from worker.kafka.errors import Needs, on_group, on_topic, translate
 from worker.kafka.membership import generation
 from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
-from worker.stream.errors import AbortableError, RetriableError
+from worker.stream.errors import AbortableError, FatalError, RetriableError
 from worker.stream.ports import RebalanceListener
 from worker.stream.records import Record, TopicPartition
 
@@ -44,7 +44,7 @@ class GroupSource:
             SettingsError: a setting is unknown or has a wrong value.
         """
         self._topic = topic
-        self._needs = Needs(read=(topic,), group=str(settings.get("group.id", "")))
+        self._needs = Needs(on_topic("READ", topic), on_group("READ", str(settings.get("group.id", ""))))
         self._listener: RebalanceListener | None = None
         self._assigned: set[TopicPartition] = set()
         self._given_up: set[TopicPartition] = set()  # while the present poll gathers
@@ -180,7 +180,7 @@ class TopicReader:
             found = self._consumer.get_watermark_offsets(ClientPartition(*source), timeout=_ANSWER_SECONDS)
         except KafkaException as error:
             doing = f"asking for the offsets of {source.topic}/{source.partition}"
-            raise translate(error.args[0], doing, Needs(read=(source.topic,))) from error
+            raise translate(error.args[0], doing, Needs(on_topic("READ", source.topic))) from error
         if found is None:
             raise RetriableError(f"No answer in {_ANSWER_SECONDS} s about {source.topic}/{source.partition}.")
         return Bounds(*found)
@@ -198,7 +198,7 @@ class TopicReader:
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Up to `max_records` records; waits `timeout` seconds at most."""
-        return to_records(self._consumer.consume(max_records, timeout), Needs(read=self._topics))
+        return to_records(self._consumer.consume(max_records, timeout), Needs(on_topic("READ", *self._topics)))
 
     def batches_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[list[Record]]:
         """Every record of the assigned partitions before these end offsets; 0 means that there is none.
@@ -274,11 +274,18 @@ def _headers(message: Message) -> Headers:
     return tuple(headers) if headers else ()
 
 
+# How the client's sentence begins when it has no committed offset to start from. It does not ask again, whatever the
+# error was: that partition would stand still, ours and unread.
+_STRANDED = "Failed to fetch committed offset"
+
+
 def _raise_if_severe(error: KafkaError, needs: Needs) -> None:
-    """What may be retried, and what makes a member join again, the client gets over by itself: it says so, and goes on."""
+    """The client gets over what may be retried, and over what makes a member join again: it says so, and goes on."""
     mapped = translate(error, "reading records", needs)
     if not isinstance(mapped, RetriableError | AbortableError):
         raise mapped
+    if error.str().startswith(_STRANDED):
+        raise FatalError(str(mapped))
     log.warning("consumer_error", error=error.name(), detail=error.str())
 
 

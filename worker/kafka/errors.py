@@ -1,8 +1,7 @@
 """The one place that reads client errors: a table from their names to what must be done."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from worker.stream.errors import AbortableError, DeniedError, FatalError, FencedError, RetriableError, StreamError
 
@@ -33,7 +32,7 @@ ACTIONS: Final[Mapping[str, type[StreamError]]] = {
     "UNSTABLE_OFFSET_COMMIT": RetriableError,  # offsets of a transaction that is being completed
     "REQUEST_TIMED_OUT": RetriableError,
     "NETWORK_EXCEPTION": RetriableError,
-    # New topics are unknown to some brokers for a moment. One that is gone is noticed at the start, and by the watchdog.
+    # New topics are unknown to some brokers for a moment. One that is gone is noticed at the next start.
     "UNKNOWN_TOPIC_OR_PART": RetriableError,
     "UNKNOWN_TOPIC_ID": RetriableError,
     "INCONSISTENT_TOPIC_ID": RetriableError,
@@ -100,16 +99,22 @@ ACTIONS: Final[Mapping[str, type[StreamError]]] = {
 
 _ORDER = (RetriableError, AbortableError, FatalError)
 
-# What helps, for errors whose own words do not tell.
+_FENCED: Final = (
+    "Another worker started with this worker's slot, or the transaction timed out. Give every worker its own --slot."
+)
+_CREDENTIALS: Final = "The credentials (sasl.* in --kafka-config) are not accepted."
+# What helps, where the client's own words do not tell.
 _ADVICE: Final = {
-    "INVALID_TRANSACTION_TIMEOUT": "Lower --transaction-timeout, or raise transaction.max.timeout.ms of the brokers",
-    "INVALID_SESSION_TIMEOUT": "The brokers allow group.min.session.timeout.ms to group.max.session.timeout.ms",
-    "INCONSISTENT_GROUP_PROTOCOL": "Another kind of consumer is in this --group",
-    "FENCED_INSTANCE_ID": "Another worker has the same group.instance.id",
-    "SASL_AUTHENTICATION_FAILED": "The credentials (sasl.* in --kafka-config) are not accepted",
-    "_AUTHENTICATION": "The credentials (sasl.* in --kafka-config) are not accepted",
+    "_FENCED": _FENCED,
+    "PRODUCER_FENCED": _FENCED,
+    "INVALID_PRODUCER_EPOCH": _FENCED,
+    "FENCED_INSTANCE_ID": "Another member has the same group.instance.id. Give every worker its own, or none.",
+    "SASL_AUTHENTICATION_FAILED": _CREDENTIALS,
+    "_AUTHENTICATION": _CREDENTIALS,
+    "INVALID_TRANSACTION_TIMEOUT": "Lower --transaction-timeout, or raise transaction.max.timeout.ms of the brokers.",
+    "INVALID_SESSION_TIMEOUT": "The brokers allow group.min.session.timeout.ms to group.max.session.timeout.ms.",
+    "INCONSISTENT_GROUP_PROTOCOL": "Another kind of consumer is in this --group.",
 }
-_FENCED = "Another worker started with this worker's slot, or the transaction timed out. Give every worker its own --slot"
 
 
 class ClientError(Protocol):
@@ -131,37 +136,46 @@ class ClientError(Protocol):
         """The error as a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """The rights a call needs, by the names that Kafka's access control has for them."""
+class Needs(NamedTuple):
+    """The rights a call needs, for naming the one that is missing; made by the functions below."""
 
-    read: Iterable[str] = ()  # topics
-    write: Iterable[str] = ()  # topics
+    topics: Sequence[str] = ()
     group: str = ""
     transactional_id: str = ""
-
-    def missing(self, name: str) -> str:
-        """What is missing when an error of this name came; empty when that error is about no right."""
-        rights = {
-            "TOPIC_AUTHORIZATION_FAILED": [f"WRITE on topic {topic}" for topic in self.write]
-            + [f"READ on topic {topic}" for topic in self.read],
-            "GROUP_AUTHORIZATION_FAILED": [f"READ on group {self.group}"],
-            "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": [f"WRITE on transactional-id {self.transactional_id}"],
-            "CLUSTER_AUTHORIZATION_FAILED": ["IDEMPOTENT_WRITE on the cluster"],
-        }.get(name, [])
-        return f"The user of this client needs the right {' and the right '.join(rights)}" if rights else ""
+    cluster: str = "IDEMPOTENT_WRITE on the cluster"
 
 
 NOTHING = Needs()
 
 
+def on_topic(right: str, *topics: str) -> list[str]:
+    """A right on each of these topics, by Kafka's name for it."""
+    return [f"{right} on topic {topic}" for topic in sorted(topics)]
+
+
+def on_group(right: str, group: str) -> str:
+    """A right on a consumer group."""
+    return f"{right} on group {group}"
+
+
+def advice(error: ClientError, needs: Needs) -> str:
+    """What helps, as a sentence; empty where the error's own words say it."""
+    name = error.name()
+    rights = {
+        "TOPIC_AUTHORIZATION_FAILED": needs.topics,
+        "GROUP_AUTHORIZATION_FAILED": [needs.group],
+        "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": [needs.transactional_id],
+        "CLUSTER_AUTHORIZATION_FAILED": [needs.cluster],
+    }.get(name)
+    if rights:
+        return f"The user of this client needs the right {' and the right '.join(rights)}."
+    return _ADVICE.get(name, "")
+
+
 def translate(error: ClientError, doing: str, needs: Needs = NOTHING) -> StreamError:
     """The error of ours that says what must be done. `doing` completes "... while ..."."""
-    name = error.name()
-    action = _action(error)
-    advice = needs.missing(name) or _ADVICE.get(name) or (_FENCED if action is FencedError else "")
-    sentence = f"{error.str()} ({name}) while {doing}"
-    return action(f"{sentence}. {advice}." if advice else sentence)
+    sentence, help_ = f"{error.str()} ({error.name()}) while {doing}", advice(error, needs)
+    return _action(error)(f"{sentence}. {help_}" if help_ else sentence)
 
 
 def _action(error: ClientError) -> type[StreamError]:

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.kafka.client_log import LOGGING
-from worker.kafka.errors import Needs, translate
+from worker.kafka.errors import Needs, on_group, on_topic, translate
 from worker.kafka.membership import group
 from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
@@ -51,7 +51,7 @@ class _Deliveries:
     def raise_failure(self) -> None:
         """Raise the first failed delivery, if there was one."""
         if self._failure is not None:
-            raise self.translated(self._failure, "publishing results", Needs(write=(self._failed_topic,)))
+            raise self.translated(self._failure, "publishing results", Needs(on_topic("WRITE", self._failed_topic)))
 
     def translated(self, error: KafkaError, doing: str, needs: Needs) -> StreamError:
         """The error of ours for a client error that came while publishing."""
@@ -73,24 +73,28 @@ class _Deliveries:
                     self.producer.poll(_ROOM_SECONDS)
                     self.raise_failure()
                 except KafkaException as error:
-                    doing, needs = f"handing a record of {topic} to the client", Needs(write=(topic,))
+                    doing, needs = f"handing a record of {topic} to the client", Needs(on_topic("WRITE", topic))
                     raise self.translated(error.args[0], doing, needs) from error
         self.producer.poll(0)
         self.raise_failure()
 
 
 class _TransactionDeliveries(_Deliveries):
-    """Those of a transaction, which may have failed as a whole: then every record fails, and only the client says why."""
+    """Those of a transaction, which may fail as a whole: then every record fails, and only the client knows why."""
 
     def translated(self, error: KafkaError, doing: str, needs: Needs) -> StreamError:
         """As for the transaction's own error, where it has one."""
         cause = self._cause()
-        return translate(error, doing, needs) if cause is None else translate(cause, doing, Needs(write=self.topics))
+        return (
+            translate(error, doing, needs)
+            if cause is None
+            else translate(cause, doing, Needs(on_topic("WRITE", *self.topics)))
+        )
 
     def _cause(self) -> KafkaError | None:
         """Why the transaction failed; None when it did not.
 
-        The client tells whoever asks it to begin another one, and does nothing else: no state allows that after a begin.
+        The client tells whoever asks it to begin another one, which it never does while this one is not at its end.
         """
         try:
             self.producer.begin_transaction()
@@ -169,7 +173,8 @@ class TransactionalPublisher:
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
 
     def _needs(self, read: Iterable[str] = (), member_of: str = "") -> Needs:
-        return Needs(sorted(read), sorted(self._deliveries.topics), member_of, self._id)
+        topics = on_topic("WRITE", *self._deliveries.topics) + on_topic("READ", *read)
+        return Needs(topics, on_group("READ", member_of), f"WRITE on transactional-id {self._id}")
 
 
 class AtLeastOncePublisher:
@@ -210,7 +215,8 @@ class AtLeastOncePublisher:
             errors = [error.args[0]]
         if not errors:
             return
-        needs = Needs(sorted({source.topic for source in offsets}), group=group(self._consumer.consumer_group_metadata()))
+        topics = {source.topic for source in offsets}
+        needs = Needs(on_topic("READ", *topics), on_group("READ", group(self._consumer.consumer_group_metadata())))
         mapped = translate(errors[0], "committing offsets", needs)
         if not isinstance(mapped, RetriableError | AbortableError):
             raise mapped
@@ -296,7 +302,9 @@ class _ToolDeliveries(_Deliveries):
     def raise_failure(self) -> None:
         """Raise the first failed delivery, if there was one that concerns more than its own record."""
         if self._failure is not None:
-            reason = str(translate(self._failure, "publishing records", Needs(write=(self._failed_topic,)))).rstrip(".")
+            reason = str(
+                translate(self._failure, "publishing records", Needs(on_topic("WRITE", self._failed_topic)))
+            ).rstrip(".")
             raise FatalError(
                 f"The cluster stopped taking records: {reason}. Is it up, and may you write there? "
                 "What was not acknowledged may or may not have arrived."

@@ -8,6 +8,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.kafka import consumer
 from worker.kafka.consumer import GroupSource, to_records
+from worker.kafka.errors import NOTHING
 from worker.stream.records import Record, TopicPartition
 from worker.tests.fakes import P0, P1
 
@@ -159,6 +160,6 @@ def test_given_up_and_assigned_again_within_one_poll(client: Client, source: Gro
 def test_header_names_the_client_cannot_decode() -> None:
     """A record whose header names are no UTF-8 is read without headers: it must not stop its partition for good."""
     broken: Any = [Told(P0, 1, SystemError("returned a result with an exception set")), Told(P0, 2, [("a", b"1")])]
-    records = to_records(broken)
+    records = to_records(broken, NOTHING)
     assert places(records) == [(P0, 1), (P0, 2)]
     assert [record.headers for record in records] == [(), (("a", b"1"),)]
