@@ -1,23 +1,11 @@
 """Every row of the table, on librdkafka's mock cluster: what the adapters raise when a broker answers with it."""
 
 import itertools
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer, Producer
 
-from worker.clock import SystemClock
-from worker.config import GroupProtocol
-from worker.kafka import settings as kafka_settings
-from worker.kafka.admin import Cluster, ClusterError
-from worker.kafka.consumer import GroupSource
 from worker.kafka.errors import ACTIONS
-from worker.kafka.producer import AtLeastOncePublisher, TransactionalPublisher
-from worker.kafka.settings import Settings
-from worker.stream.deadline import Deadline
 from worker.stream.errors import (
     AbortableError,
     DeniedError,
@@ -26,158 +14,85 @@ from worker.stream.errors import (
     RetriableError,
     StreamError,
 )
-from worker.stream.records import Outgoing, Record, TopicPartition
+from worker.tests.mock_clients import CLOCK, RECORD, Publishing, Row, deadline, name_of, raised_by
 from worker.tests.mock_cluster import Api, MockCluster
-
-CLOCK = SystemClock()
-DOCUMENTS, RESULTS = "documents", "results"
-SOURCE = TopicPartition(DOCUMENTS, 0)
-RECORD = Outgoing(RESULTS, 0, b"k", b"v", ())
-NUMBERS = itertools.count()
-PATIENCE = 10.0  # seconds; nothing here comes near
-
-
-@pytest.fixture(scope="module")
-def whole_cluster() -> Iterator[MockCluster]:
-    """One broker for all tests, with three documents."""
-    made = MockCluster()
-    made.create_topic(DOCUMENTS)
-    made.create_topic(RESULTS, 2)
-    producer = Producer({"bootstrap.servers": made.bootstrap_servers})
-    for number in range(3):
-        producer.produce(DOCUMENTS, b"%d" % number, partition=0)
-    assert producer.flush(PATIENCE) == 0
-    yield made
-    made.close()
+from worker.tests.test_reading_errors import COMMITS, PASSING, READING
 
 
 @pytest.fixture
-def cluster(whole_cluster: MockCluster) -> Iterator[MockCluster]:
-    """The same, with no errors left over."""
-    yield whole_cluster
-    whole_cluster.relent()
-
-
-@pytest.fixture(autouse=True)
-def silent() -> Iterator[None]:
-    """What the client has to say about all these errors."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-
-
-def base(cluster: MockCluster, scope: str) -> Settings:
-    """The settings of a client of this cluster."""
-    return kafka_settings.common(cluster.bootstrap_servers, {}, scope)
-
-
-def deadline(seconds: float = PATIENCE) -> Deadline:
-    """That long from now."""
-    return Deadline(CLOCK, seconds)
-
-
-class Publishing:
-    """A publisher of one transaction after the other."""
-
-    def __init__(self, cluster: MockCluster, **more: float) -> None:
-        self._member = Consumer({**base(cluster, "consumer"), "group.id": "group"})
-        settings = kafka_settings.producer(base(cluster, "producer"))
-        self.publisher = TransactionalPublisher(
-            kafka_settings.transactional({**settings, **more}, f"slot-{next(NUMBERS)}", 10)
-        )
-
-    def open(self) -> None:
-        """Register."""
-        self.publisher.open(deadline())
-
-    def transact(self, record: Outgoing = RECORD) -> None:
-        """One record, one offset, one commit."""
-        self.publisher.begin()
-        self.publisher.send([record])
-        self.commit()
-
-    def commit(self) -> None:
-        """The last step."""
-        self.publisher.commit({SOURCE: 1}, self._member.consumer_group_metadata(), deadline())
-
-    def abort(self) -> None:
-        """The way out."""
-        self.publisher.abort(deadline())
-
-    def close(self) -> None:
-        """Let go."""
-        self.publisher.close()
-        self._member.close()
-
-
-@pytest.fixture
-def publishing(cluster: MockCluster) -> Iterator[Publishing]:
+def publishing(mock_cluster: MockCluster) -> Iterator[Publishing]:
     """An open one."""
-    made = Publishing(cluster)
+    made = Publishing(mock_cluster)
     made.open()
     yield made
     made.close()
 
 
-class Row(NamedTuple):
-    """A broker answers `api` with `error`; None: the adapter gets over it."""
-
-    api: Api
-    error: str
-    raised: type[StreamError] | None
+@pytest.fixture(scope="module")
+def sound(whole_mock_cluster: MockCluster) -> Iterator[Publishing]:
+    """One that outlives its test, since nothing bad is to happen to it."""
+    made = Publishing(whole_mock_cluster)
+    made.open()
+    yield made
+    made.close()
 
 
 P, A, Q, T, E = Api.PRODUCE, Api.ADD_PARTITIONS, Api.ADD_OFFSETS, Api.TXN_OFFSET_COMMIT, Api.END_TRANSACTION
 
-# What one answer with an error does to a transaction. Those that may be retried are, so nothing is raised.
-TRANSACTIONS = [
-    Row(A, "COORDINATOR_LOAD_IN_PROGRESS", None),
-    Row(E, "COORDINATOR_LOAD_IN_PROGRESS", None),
-    Row(Q, "COORDINATOR_NOT_AVAILABLE", None),
-    Row(E, "COORDINATOR_NOT_AVAILABLE", None),
-    Row(Q, "NOT_COORDINATOR", None),
-    Row(E, "NOT_COORDINATOR", None),
-    Row(A, "CONCURRENT_TRANSACTIONS", None),
-    Row(E, "CONCURRENT_TRANSACTIONS", None),
-    Row(P, "LEADER_NOT_AVAILABLE", None),
-    Row(P, "NOT_LEADER_FOR_PARTITION", None),
-    Row(P, "NOT_ENOUGH_REPLICAS", None),
-    Row(P, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", None),
-    Row(P, "KAFKA_STORAGE_ERROR", None),
-    Row(P, "REQUEST_TIMED_OUT", None),
-    Row(P, "UNKNOWN_TOPIC_OR_PART", None),
-    Row(P, "DUPLICATE_SEQUENCE_NUMBER", None),  # it arrived, only the answer did not
-    Row(E, "_TRANSPORT", None),
-    # The client does not retry these, so the transaction has to be aborted over an error that is retriable elsewhere.
-    Row(A, "REQUEST_TIMED_OUT", AbortableError),
-    Row(P, "NETWORK_EXCEPTION", AbortableError),
-    Row(T, "UNSTABLE_OFFSET_COMMIT", AbortableError),
-    Row(T, "ILLEGAL_GENERATION", AbortableError),
-    Row(T, "UNKNOWN_MEMBER_ID", AbortableError),
-    Row(T, "REBALANCE_IN_PROGRESS", AbortableError),
-    Row(T, "STALE_MEMBER_EPOCH", AbortableError),
-    Row(T, "FENCED_MEMBER_EPOCH", AbortableError),
-    Row(P, "UNKNOWN_PRODUCER_ID", AbortableError),
-    Row(A, "INVALID_PRODUCER_ID_MAPPING", AbortableError),
+# What a transaction gets over, because the client or the adapter asks again.
+RETRIED = [
+    (A, "COORDINATOR_LOAD_IN_PROGRESS"),
+    (E, "COORDINATOR_LOAD_IN_PROGRESS"),
+    (Q, "COORDINATOR_NOT_AVAILABLE"),
+    (E, "COORDINATOR_NOT_AVAILABLE"),
+    (Q, "NOT_COORDINATOR"),
+    (E, "NOT_COORDINATOR"),
+    (A, "CONCURRENT_TRANSACTIONS"),
+    (E, "CONCURRENT_TRANSACTIONS"),
+    (P, "LEADER_NOT_AVAILABLE"),
+    (P, "NOT_LEADER_FOR_PARTITION"),
+    (P, "NOT_ENOUGH_REPLICAS"),
+    (P, "NOT_ENOUGH_REPLICAS_AFTER_APPEND"),
+    (P, "KAFKA_STORAGE_ERROR"),
+    (P, "REQUEST_TIMED_OUT"),
+    (P, "UNKNOWN_TOPIC_OR_PART"),
+    (E, "_TRANSPORT"),
+]
+# What it does not get over, but the next one does.
+ABORTED = [
+    # These are retriable elsewhere. Here the client gave up.
+    (A, "REQUEST_TIMED_OUT"),
+    (P, "NETWORK_EXCEPTION"),
+    (T, "UNSTABLE_OFFSET_COMMIT"),
+    (T, "ILLEGAL_GENERATION"),
+    (T, "UNKNOWN_MEMBER_ID"),
+    (T, "REBALANCE_IN_PROGRESS"),
+    (T, "STALE_MEMBER_EPOCH"),
+    (T, "FENCED_MEMBER_EPOCH"),
+    (P, "UNKNOWN_PRODUCER_ID"),
+    (A, "INVALID_PRODUCER_ID_MAPPING"),
+    (A, "OUT_OF_ORDER_SEQUENCE_NUMBER"),
+    (P, "INVALID_TXN_STATE"),
+    (P, "TRANSACTION_ABORTABLE"),
+    (E, "TRANSACTION_ABORTABLE"),
+    (A, "OPERATION_NOT_ATTEMPTED"),
+    (P, "UNKNOWN"),
+    (E, "UNKNOWN"),
+]
+# What ends the worker.
+ENDED = [
     Row(T, "INVALID_PRODUCER_ID_MAPPING", FatalError),  # the group's coordinator never says so of a sound producer
-    Row(A, "OUT_OF_ORDER_SEQUENCE_NUMBER", AbortableError),
     Row(P, "OUT_OF_ORDER_SEQUENCE_NUMBER", FatalError),  # with nothing before it that failed: records are missing
-    Row(P, "INVALID_TXN_STATE", AbortableError),
     Row(E, "INVALID_TXN_STATE", FatalError),
-    Row(P, "TRANSACTION_ABORTABLE", AbortableError),
-    Row(E, "TRANSACTION_ABORTABLE", AbortableError),
-    Row(A, "OPERATION_NOT_ATTEMPTED", AbortableError),
-    Row(P, "UNKNOWN", AbortableError),
-    Row(E, "UNKNOWN", AbortableError),
-    *(Row(api, "INVALID_PRODUCER_EPOCH", FencedError) for api in (P, A, Q, T, E)),
-    *(Row(api, "PRODUCER_FENCED", FencedError) for api in (P, A, Q, T, E)),
+    *(Row(api, "INVALID_PRODUCER_EPOCH", FencedError) for api in (P, T, E)),
+    *(Row(api, "PRODUCER_FENCED", FencedError) for api in (P, A, E)),
     Row(T, "FENCED_INSTANCE_ID", FencedError),
     Row(A, "TOPIC_AUTHORIZATION_FAILED", DeniedError),
     Row(P, "TOPIC_AUTHORIZATION_FAILED", DeniedError),
     Row(T, "TOPIC_AUTHORIZATION_FAILED", DeniedError),
     Row(Q, "GROUP_AUTHORIZATION_FAILED", DeniedError),
     Row(T, "GROUP_AUTHORIZATION_FAILED", DeniedError),
-    *(Row(api, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", DeniedError) for api in (A, Q, T, E)),
+    *(Row(api, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", DeniedError) for api in (Q, T, E)),
     Row(P, "CLUSTER_AUTHORIZATION_FAILED", DeniedError),
     Row(P, "MSG_SIZE_TOO_LARGE", FatalError),
     Row(P, "RECORD_LIST_TOO_LARGE", FatalError),
@@ -187,32 +102,32 @@ TRANSACTIONS = [
 ]
 
 
-def raised_by(call: Callable[[], object]) -> StreamError | None:
-    """What it raises."""
-    try:
-        call()
-    except StreamError as error:
-        return error
-    return None
+@pytest.mark.parametrize(("api", "error"), RETRIED)
+def test_what_is_retried(mock_cluster: MockCluster, sound: Publishing, api: Api, error: str) -> None:
+    """The transaction is committed all the same."""
+    mock_cluster.fail(api, error)
+    sound.transact()
 
 
-def name_of(row: Row) -> str:
-    """For the test's name."""
-    return f"{row.api.name.lower()}-{row.error}"
+@pytest.mark.parametrize(("api", "error"), ABORTED)
+def test_what_is_aborted(mock_cluster: MockCluster, sound: Publishing, api: Api, error: str) -> None:
+    """After the abort the next transaction commits, or the one after it."""
+    mock_cluster.fail(api, error)
+    found = raised_by(sound.transact)
+    assert type(found) is AbortableError, found
+    sound.abort()
+    # A producer that lost count notices in its next transaction, and has to abort that one too.
+    if isinstance(raised_by(sound.transact), AbortableError):
+        sound.abort()
+        sound.transact()
 
 
-@pytest.mark.parametrize("row", TRANSACTIONS, ids=name_of)
-def test_a_transaction(cluster: MockCluster, publishing: Publishing, row: Row) -> None:
-    """Retry goes unnoticed; after an abort the next transaction, or the one after it, commits."""
-    cluster.fail(row.api, row.error)
-    error = raised_by(publishing.transact)
-    assert type(error) is (row.raised or type(None)), error
-    if row.raised is AbortableError:
-        publishing.abort()
-        # A producer that lost count notices in its next transaction, and has to abort that one too.
-        if isinstance(raised_by(publishing.transact), AbortableError):
-            publishing.abort()
-            publishing.transact()
+@pytest.mark.parametrize("row", ENDED, ids=name_of)
+def test_what_ends_the_worker(mock_cluster: MockCluster, publishing: Publishing, row: Row) -> None:
+    """It is raised as what it is, at once."""
+    mock_cluster.fail(row.api, row.error)
+    found = raised_by(publishing.transact)
+    assert type(found) is row.raised, found
 
 
 RIGHTS = [
@@ -227,10 +142,10 @@ RIGHTS = [
 
 @pytest.mark.parametrize(("api", "error", "right"), RIGHTS)
 def test_the_right_a_transaction_lacks(
-    cluster: MockCluster, publishing: Publishing, api: Api, error: str, right: str
+    mock_cluster: MockCluster, publishing: Publishing, api: Api, error: str, right: str
 ) -> None:
     """It is named."""
-    cluster.fail(api, error)
+    mock_cluster.fail(api, error)
     with pytest.raises(DeniedError, match=f"the right {right}"):
         publishing.transact()
 
@@ -246,10 +161,10 @@ def test_the_right_a_transaction_lacks(
     ],
 )
 def test_a_transaction_that_fails_while_records_are_handed_over(
-    cluster: MockCluster, publishing: Publishing, api: Api, error: str, raised: type[StreamError]
+    mock_cluster: MockCluster, publishing: Publishing, api: Api, error: str, raised: type[StreamError]
 ) -> None:
     """The client then takes no more of them, and drops those it has; what counts is why."""
-    cluster.fail(api, error)
+    mock_cluster.fail(api, error)
     publishing.publisher.begin()
 
     def send_on() -> None:
@@ -265,12 +180,12 @@ def test_a_transaction_that_fails_while_records_are_handed_over(
         publishing.abort()
 
 
-def test_what_the_clients_own_errors_do(cluster: MockCluster) -> None:
+def test_what_the_clients_own_errors_do(mock_cluster: MockCluster) -> None:
     """A record that cannot be delivered in time is run again; one for a partition that is not there cannot be."""
-    impatient = Publishing(cluster, **{"message.timeout.ms": 500})
+    impatient = Publishing(mock_cluster, **{"message.timeout.ms": 500})
     impatient.open()
     impatient.publisher.begin()
-    with cluster.down():
+    with mock_cluster.down():
         impatient.publisher.send([RECORD])
         wait_for_delivery(impatient)
     error = raised_by(impatient.commit)
@@ -302,177 +217,23 @@ def wait_for_delivery(publishing: Publishing) -> None:
         ("INVALID_TRANSACTION_TIMEOUT", FatalError, "--transaction-timeout"),
     ],
 )
-def test_registering(cluster: MockCluster, error: str, raised: type[StreamError] | None, says: str) -> None:
+def test_registering(mock_cluster: MockCluster, error: str, raised: type[StreamError] | None, says: str) -> None:
     """What may pass is waited for; what may not is told at once."""
-    cluster.fail(Api.INIT_PRODUCER_ID, error)
-    made = Publishing(cluster)
+    mock_cluster.fail(Api.INIT_PRODUCER_ID, error)
+    made = Publishing(mock_cluster)
     found = raised_by(made.open)
     made.close()
     assert type(found) is (raised or type(None)), found
     assert says in str(found)
 
 
-def test_registering_for_too_long(cluster: MockCluster) -> None:
+def test_registering_for_too_long(mock_cluster: MockCluster) -> None:
     """What does not pass in time may be tried again, by the next start."""
-    cluster.fail(Api.INIT_PRODUCER_ID, *["COORDINATOR_LOAD_IN_PROGRESS"] * 20)
-    made = Publishing(cluster)
+    mock_cluster.fail(Api.INIT_PRODUCER_ID, *["COORDINATOR_LOAD_IN_PROGRESS"] * 20)
+    made = Publishing(mock_cluster)
     with pytest.raises(RetriableError):
         made.publisher.open(deadline(0.2))
     made.close()
-
-
-# --- reading ------------------------------------------------------------------------------------------------------
-
-
-class Reading:
-    """A member of a group of its own."""
-
-    def __init__(self, cluster: MockCluster, **more: str | float) -> None:
-        self.group = f"group-{next(NUMBERS)}"
-        settings = {**kafka_settings.consumer(base(cluster, "consumer"), self.group, GroupProtocol.CLASSIC), **more}
-        self.source = GroupSource(settings, DOCUMENTS, lambda _: None)
-        self.changes: list[str] = []
-        self.source.subscribe(self)
-
-    def assigned(self, _: object) -> None:
-        """Note it."""
-        self.changes.append("assigned")
-
-    def revoked(self, _: object) -> None:
-        """Note it."""
-        self.changes.append("revoked")
-
-    def lost(self, _: object) -> None:
-        """Note it."""
-        self.changes.append("lost")
-
-    def read(self) -> list[Record]:
-        """The three documents."""
-        found: list[Record] = []
-        end = deadline()
-        while len(found) < 3 and not end.expired:
-            found += self.source.poll(10, 0.1)
-        assert len(found) == 3
-        return found
-
-
-@pytest.fixture
-def reading(cluster: MockCluster) -> Iterator[Callable[..., Reading]]:
-    """Makes members, and closes them."""
-    with ExitStack() as stack:
-
-        def make(**more: str | float) -> Reading:
-            made = Reading(cluster, **more)
-            stack.callback(made.source.close)
-            return made
-
-        yield make
-
-
-G, J, L, F, M = Api.OFFSET_FETCH, Api.JOIN_GROUP, Api.LIST_OFFSETS, Api.FETCH, Api.FIND_COORDINATOR
-
-# What the client gets over by itself, by what it asked for.
-PASSING = {
-    M: ["UNKNOWN"],
-    J: ["REBALANCE_IN_PROGRESS"],
-    G: ["COORDINATOR_LOAD_IN_PROGRESS", "UNSTABLE_OFFSET_COMMIT", "REQUEST_TIMED_OUT"],
-    L: ["NOT_LEADER_FOR_PARTITION", "UNKNOWN_TOPIC_OR_PART"],
-    F: [
-        "NOT_LEADER_FOR_PARTITION",
-        "FENCED_LEADER_EPOCH",
-        "UNKNOWN_LEADER_EPOCH",
-        "REPLICA_NOT_AVAILABLE",
-        "OFFSET_NOT_AVAILABLE",
-        "KAFKA_STORAGE_ERROR",
-        "UNKNOWN_TOPIC_OR_PART",
-        "UNKNOWN_TOPIC_ID",
-        "INCONSISTENT_TOPIC_ID",
-        "REQUEST_TIMED_OUT",
-        "UNKNOWN",
-        "_TRANSPORT",
-    ],
-}
-READING = [
-    # The client does not ask for the offsets again, so these partitions would stand still.
-    Row(G, "NOT_COORDINATOR", FatalError),
-    Row(G, "UNKNOWN", FatalError),
-    Row(J, "INCONSISTENT_GROUP_PROTOCOL", FatalError),
-    Row(J, "GROUP_MAX_SIZE_REACHED", FatalError),
-    Row(J, "INVALID_SESSION_TIMEOUT", FatalError),
-    Row(J, "UNSUPPORTED_VERSION", FatalError),
-    Row(F, "INVALID_MSG", FatalError),
-    Row(M, "GROUP_AUTHORIZATION_FAILED", DeniedError),
-    Row(J, "GROUP_AUTHORIZATION_FAILED", DeniedError),
-    Row(G, "TOPIC_AUTHORIZATION_FAILED", DeniedError),
-    Row(F, "TOPIC_AUTHORIZATION_FAILED", DeniedError),
-]
-
-
-@pytest.mark.parametrize("api", PASSING, ids=lambda api: api.name.lower())
-def test_reading_goes_on(cluster: MockCluster, reading: Callable[..., Reading], api: Api) -> None:
-    """One such answer after the other only delays the documents."""
-    cluster.fail(api, *PASSING[api])
-    reading(**{"fetch.error.backoff.ms": 1, "fetch.wait.max.ms": 10}).read()
-
-
-@pytest.mark.parametrize("row", READING, ids=name_of)
-def test_reading_ends(cluster: MockCluster, reading: Callable[..., Reading], row: Row) -> None:
-    """What the client does not get over is told, with the right that is missing."""
-    cluster.fail(row.api, *[row.error] * 3)  # a client that is just being closed may take one
-    member = reading()
-    error = raised_by(member.read)
-    assert type(error) is row.raised, error
-    if row.raised is DeniedError:
-        right = f"READ on group {member.group}" if "GROUP" in row.error else "READ on topic documents"
-        assert f"the right {right}." in str(error)
-
-
-def test_the_end_of_a_partition(reading: Callable[..., Reading]) -> None:
-    """Somebody may ask the client to report it; it is no error."""
-    member = reading(**{"enable.partition.eof": True})
-    member.read()
-    assert member.source.poll(10, 0.5) == []
-
-
-def test_no_offset_to_begin_with(reading: Callable[..., Reading]) -> None:
-    """Who asks for an error instead of a reset gets one: going on would be a loss."""
-    with pytest.raises(FatalError, match="_AUTO_OFFSET_RESET"):
-        reading(**{"auto.offset.reset": "error"}).read()
-
-
-COMMITS = [
-    Row(Api.OFFSET_COMMIT, "REQUEST_TIMED_OUT", None),
-    Row(Api.OFFSET_COMMIT, "REBALANCE_IN_PROGRESS", None),
-    Row(Api.OFFSET_COMMIT, "ILLEGAL_GENERATION", None),
-    Row(Api.OFFSET_COMMIT, "UNKNOWN_MEMBER_ID", None),
-    Row(Api.OFFSET_COMMIT, "STALE_MEMBER_EPOCH", None),
-    Row(Api.OFFSET_COMMIT, "GROUP_AUTHORIZATION_FAILED", DeniedError),
-    Row(Api.OFFSET_COMMIT, "TOPIC_AUTHORIZATION_FAILED", DeniedError),
-    Row(Api.OFFSET_COMMIT, "OFFSET_METADATA_TOO_LARGE", FatalError),
-]
-
-
-@pytest.mark.parametrize("row", COMMITS, ids=name_of)
-def test_at_least_once(cluster: MockCluster, reading: Callable[..., Reading], row: Row) -> None:
-    """Offsets that the group refuses because it moved on are left to the next commit; all else is told."""
-    member = reading()
-    member.read()
-    publisher = AtLeastOncePublisher(kafka_settings.producer(base(cluster, "producer")), member.source.client)
-    cluster.fail(row.api, row.error)
-    error = raised_by(lambda: publisher.acknowledge({SOURCE: 1}))
-    publisher.close()
-    assert type(error) is (row.raised or type(None)), error
-
-
-# --- the start ----------------------------------------------------------------------------------------------------
-
-
-def test_a_cluster_that_is_down(cluster: MockCluster) -> None:
-    """It is told as such, with the reason and not with its consequence."""
-    with cluster.down():
-        admin = Cluster(base(cluster, "admin"), timeout_seconds=1.0)
-        with pytest.raises(ClusterError, match=r"No Kafka broker answers .*refused"):
-            admin.partitions([DOCUMENTS])
 
 
 # --- the whole table ----------------------------------------------------------------------------------------------
@@ -505,5 +266,9 @@ ELSEWHERE = {
 
 def test_every_row_is_shown() -> None:
     """Whoever adds one adds an answer of a broker that brings it about, or says above where it is seen."""
-    shown = {row.error for row in [*TRANSACTIONS, *READING, *COMMITS]} | set(itertools.chain(*PASSING.values()))
+    shown = (
+        {error for _, error in RETRIED + ABORTED}
+        | {row.error for row in [*ENDED, *READING, *COMMITS]}
+        | set(itertools.chain(*PASSING.values()))
+    )
     assert set(ACTIONS) - shown == set(ELSEWHERE)
