@@ -93,6 +93,7 @@ class _Worker:
         self._clock = clock
         self._lifecycle = Lifecycle()
         self._metrics = Metrics(CollectorRegistry(), clock, config.topics, version("clf-worker"))
+        self._loop: StreamLoop | None = None
         self._watchdog: Watchdog | None = None
         self.has_run = False  # whether it ever had a partition
 
@@ -190,7 +191,8 @@ class _Worker:
         producer = kafka_settings.producer(kafka_settings.common(servers, properties, "producer"), limit)
         publisher = self._publisher(producer, slot, source)
         log.info("consumer_settings", settings=kafka_settings.redacted(consumer))
-        loop = self._loop(source, publisher, classifier, topics[config.topics.dead_letters].partitions)
+        loop = self._loop_of(source, publisher, classifier, topics[config.topics.dead_letters].partitions)
+        self._loop = loop
         source.subscribe(loop)
         self._lifecycle.move(State.WAITING)
         return _Running(loop, source, publisher)
@@ -209,7 +211,7 @@ class _Worker:
             raise CannotStartError(f"Transactions cannot be used: {str(error).rstrip('.')}.") from error
         return publisher
 
-    def _loop(
+    def _loop_of(
         self, source: GroupSource, publisher: Publisher, classifier: DocumentClassifier, dead_letter_partitions: int
     ) -> StreamLoop:
         config, clock = self._config, self._clock
@@ -240,7 +242,8 @@ class _Worker:
 
     def _on_statistics(self, statistics: bytes) -> None:
         documents = self._config.topics.documents
-        self._metrics.lags(lag_by_partition(statistics, documents, self._metrics.committed_offsets))
+        idle = self._loop is None or self._loop.idle
+        self._metrics.lags(lag_by_partition(statistics, documents, self._metrics.committed_offsets, idle=idle))
 
     def _watchdog_of(self, loop: StreamLoop) -> Watchdog:
         def see() -> Seen:

@@ -290,12 +290,15 @@ def _raise_if_severe(error: KafkaError, needs: Needs) -> None:
 
 
 def lag_by_partition(
-    statistics: bytes, topic: str, committed: Mapping[TopicPartition, int]
+    statistics: bytes, topic: str, committed: Mapping[TopicPartition, int], *, idle: bool
 ) -> dict[TopicPartition, int]:
     """Records not yet settled, per assigned partition, from librdkafka's statistics.
 
     The end of a partition is the last stable offset, which is as far as committed reads go. `committed` are the
     offsets this worker committed itself; the client does not know those, since they went with its transactions.
+
+    Behind the last record there may be markers of its writers' transactions, and what they aborted: nobody gets those,
+    so nobody commits them. Where the client has passed them all and this worker is `idle`, there is no lag.
     """
     partitions = orjson.loads(statistics).get("topics", {}).get(topic, {}).get("partitions", {})
     lags: dict[TopicPartition, int] = {}
@@ -303,6 +306,8 @@ def lag_by_partition(
         source = TopicPartition(topic, int(number))
         end = figures["ls_offset"]
         position = committed.get(source, max(figures["committed_offset"], figures["lo_offset"]))
+        if idle and figures["app_offset"] >= end:
+            position = end
         if figures["desired"] and end >= 0 and position >= 0:
             lags[source] = max(0, end - position)
     return lags
