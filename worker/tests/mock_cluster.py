@@ -61,6 +61,10 @@ class MockCluster:
         numbers = (ctypes.c_int * len(errors))(*(codes()[error] for error in errors))
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, api, len(errors), numbers)
 
+    def forbid(self, topic: str, error: str) -> None:
+        """Answer all that concerns a topic with that error."""
+        self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), codes()[error])
+
     def relent(self) -> None:
         """Forget the errors that were not given yet."""
         for api in Api:
@@ -100,6 +104,7 @@ def _library() -> Any:  # noqa: ANN401 - ctypes has no type for the functions of
     library.rd_kafka_mock_cluster_destroy.argtypes = [handle]
     library.rd_kafka_mock_cluster_bootstraps.argtypes = [handle]
     library.rd_kafka_mock_topic_create.argtypes = [handle, text, ctypes.c_int, ctypes.c_int]
+    library.rd_kafka_mock_topic_set_error.argtypes = [handle, text, ctypes.c_int]
     library.rd_kafka_mock_group_initial_rebalance_delay_ms.argtypes = [handle, ctypes.c_int32]
     library.rd_kafka_mock_push_request_errors_array.argtypes = [handle, ctypes.c_int16, ctypes.c_size_t, handle]
     library.rd_kafka_mock_clear_request_errors.argtypes = [handle, ctypes.c_int16]

@@ -130,3 +130,16 @@ def test_a_cluster_that_is_down(mock_cluster: MockCluster) -> None:
         admin = Cluster(base(mock_cluster, "admin"), timeout_seconds=1.0)
         with pytest.raises(ClusterError, match=r"No Kafka broker answers .*refused"):
             admin.partitions([DOCUMENTS])
+
+
+def test_a_topic_that_may_not_be_seen(mock_cluster: MockCluster) -> None:
+    """A broker leaves it out of its list; that is not told as a topic that does not exist."""
+    mock_cluster.create_topic("hidden")
+    mock_cluster.forbid("hidden", "TOPIC_AUTHORIZATION_FAILED")
+    with pytest.raises(ClusterError, match="the right DESCRIBE on topic hidden"):
+        Cluster(base(mock_cluster, "admin")).partitions([DOCUMENTS, "hidden"])
+
+
+def test_a_topic_that_does_not_exist(mock_cluster: MockCluster) -> None:
+    """It is just not among those found."""
+    assert Cluster(base(mock_cluster, "admin")).partitions([DOCUMENTS, "nowhere"]) == {DOCUMENTS: 1}
