@@ -7,6 +7,7 @@ It stands in for a scorer with a bug, and lives here because the product has non
 
 from collections.abc import Sequence
 from threading import Event
+from unittest.mock import patch
 
 from schemas.classification import Classification
 from schemas.document import Document
@@ -34,5 +35,5 @@ def hang_in_the_scorer(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    app.ConstantClassifier = HangingClassifier  # type: ignore[misc] # the one place where the worker makes it
-    main()
+    with patch.object(app, "ConstantClassifier", HangingClassifier):  # the one place where the worker makes it
+        main()

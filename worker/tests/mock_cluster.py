@@ -50,6 +50,7 @@ class MockCluster:
         assert self._handle, text.value
         self._cluster = self._library.rd_kafka_mock_cluster_new(self._handle, brokers)
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
+        self._library.rd_kafka_mock_set_controller_id(self._cluster, 1)
         self.bootstrap_servers = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
@@ -104,6 +105,7 @@ def _library() -> Any:  # noqa: ANN401 - ctypes has no type for the functions of
     library.rd_kafka_mock_cluster_destroy.argtypes = [handle]
     library.rd_kafka_mock_cluster_bootstraps.argtypes = [handle]
     library.rd_kafka_mock_topic_create.argtypes = [handle, text, ctypes.c_int, ctypes.c_int]
+    library.rd_kafka_mock_set_controller_id.argtypes = [handle, ctypes.c_int32]
     library.rd_kafka_mock_topic_set_error.argtypes = [handle, text, ctypes.c_int]
     library.rd_kafka_mock_group_initial_rebalance_delay_ms.argtypes = [handle, ctypes.c_int32]
     library.rd_kafka_mock_push_request_errors_array.argtypes = [handle, ctypes.c_int16, ctypes.c_size_t, handle]
