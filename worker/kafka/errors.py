@@ -48,7 +48,6 @@ ACTIONS: Final[Mapping[str, type[StreamError]]] = {
     "REBALANCE_IN_PROGRESS": AbortableError,
     "STALE_MEMBER_EPOCH": AbortableError,
     "FENCED_MEMBER_EPOCH": AbortableError,
-    "_ASSIGNMENT_LOST": AbortableError,
     "_MAX_POLL_EXCEEDED": AbortableError,  # the client left the group, and joins again at the next poll
     # The coordinator forgot this producer, or lost count of it; the client gets a new epoch while it aborts (KIP-360).
     "UNKNOWN_PRODUCER_ID": AbortableError,

@@ -77,9 +77,9 @@ class Publishing:
         self.publisher.send([record])
         self.commit()
 
-    def commit(self) -> None:
+    def commit(self, seconds: float = PATIENCE) -> None:
         """The last step."""
-        self.publisher.commit({SOURCE: 1}, self._member.consumer_group_metadata(), deadline())
+        self.publisher.commit({SOURCE: 1}, self._member.consumer_group_metadata(), deadline(seconds))
 
     def abort(self) -> None:
         """The way out."""

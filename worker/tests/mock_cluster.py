@@ -62,6 +62,17 @@ class MockCluster:
         numbers = (ctypes.c_int * len(errors))(*(codes()[error] for error in errors))
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, api, len(errors), numbers)
 
+    def delay(self, api: Api, seconds: float) -> None:
+        """Take that long over the answer to the next request of that kind."""
+        self._library.rd_kafka_mock_broker_push_request_error_rtts(
+            ctypes.c_void_p(self._cluster),
+            ctypes.c_int32(1),
+            ctypes.c_int16(api),
+            ctypes.c_size_t(1),
+            ctypes.c_int(0),
+            ctypes.c_int(round(seconds * 1000)),
+        )
+
     def forbid(self, topic: str, error: str) -> None:
         """Answer all that concerns a topic with that error."""
         self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), codes()[error])

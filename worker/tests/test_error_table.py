@@ -198,6 +198,15 @@ def test_what_the_clients_own_errors_do(mock_cluster: MockCluster) -> None:
     impatient.close()
 
 
+def test_a_commit_that_does_not_end(mock_cluster: MockCluster, publishing: Publishing) -> None:
+    """Its outcome is unknown: it must not be tried again, nor may the transaction be aborted."""
+    mock_cluster.delay(E, 3)
+    publishing.publisher.begin()
+    publishing.publisher.send([RECORD])
+    with pytest.raises(FatalError, match=r"outcome of a transaction is unknown: .*_TIMED_OUT"):
+        publishing.commit(0.5)
+
+
 def wait_for_delivery(publishing: Publishing) -> None:
     """Until the client has given its record up."""
     end = deadline()
@@ -241,9 +250,8 @@ def test_registering_for_too_long(mock_cluster: MockCluster) -> None:
 # Rows that no answer of a broker brings about, and where else they are shown.
 ELSEWHERE = {
     "_ALL_BROKERS_DOWN": "the client tells its error callback only; a consumer of another version might deliver it",
-    "_TIMED_OUT": "test_ports.py, a broker that is stopped in mid-commit",
+    "_TIMED_OUT": "test_a_commit_that_does_not_end",
     "_WAIT_COORD": "takes ten seconds without a coordinator",
-    "_ASSIGNMENT_LOST": "test_ports.py, a member that is thrown out",
     "_MAX_POLL_EXCEEDED": "test_ports.py, a member that is not polled",
     "_INCONSISTENT": "test_what_the_clients_own_errors_do: the client's error when a delivery failed",
     "_PURGE_QUEUE": "test_a_transaction_that_fails_while_records_are_handed_over: what becomes of them",
