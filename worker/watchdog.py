@@ -22,6 +22,8 @@ _PERIOD_SECONDS = 1.0
 # Longer between two looks, and the process was frozen (SIGSTOP, a suspended machine) or starved. What it did not get
 # done meanwhile says nothing.
 _FROZEN_SECONDS = 3 * _PERIOD_SECONDS
+# A turn of the polling thread takes about one second at most. Longer, and it hangs.
+_TURN_SECONDS = 2 * _PERIOD_SECONDS
 # A log that blocks may be why nothing moves. It must not keep the process from ending.
 _LOG_SECONDS = 1.0
 
@@ -55,7 +57,7 @@ class Watchdog:
         self._clock = clock
         self._after = after_seconds
         self._seen = see()
-        self._looked = self._since = clock.monotonic()
+        self._looked = self._since = self._turned = clock.monotonic()
         self.reason: str | None = None
 
     @contextmanager
@@ -79,6 +81,8 @@ class Watchdog:
         now, seen = self._clock.monotonic(), self._see()
         frozen = now - self._looked > _FROZEN_SECONDS
         before, self._seen, self._looked = self._seen, seen, now
+        if seen.turns != before.turns:
+            self._turned = now
         if _goes_on(before, seen):
             self._since = now
             self._all_clear()
@@ -87,11 +91,11 @@ class Watchdog:
         elif now - self._since >= 2 * self._after:
             self._give_up(now - self._since)
         elif now - self._since >= self._after and self.reason is None:
-            self._raise_alarm(before)
+            self._raise_alarm(now)
 
-    def _raise_alarm(self, before: Seen) -> None:
+    def _raise_alarm(self, now: float) -> None:
         what = f"Nothing was committed for {self._after:g} s (--stuck-after)"
-        if self._seen.turns == before.turns:
+        if now - self._turned > _TURN_SECONDS:
             self.reason = f"{what}, and the polling thread hangs"
         else:
             self.reason = f"{what}, although records wait"
