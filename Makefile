@@ -9,8 +9,10 @@ KEEP ?=
 SECONDS ?= 600
 KERNEL := $(BIN)/python deploy/kernel.py
 NEWS ?= ../shared/data/news
-# Tests that neither start servers nor look at the clock run on both cores at once.
-QUIET := $(addprefix integration_tests/test_,quality.py native_articles.py wheel.py kernel_script.py)
+# Tests that do not look at milliseconds run two at a time, with a broker for each of the two; the others come last.
+PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality native_articles wheel kernel_script worker ports \
+	tools verify local_broker demo consul_agent bench_score))
+TWO_AT_A_TIME := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup kernel jars consul demo test check format unit integration java bench fuzz clean
@@ -42,8 +44,8 @@ test: setup ## Lint, types, unit tests, integration tests on a real broker. BROK
 	@nice $(MAKE) --no-print-directory consul & # in a minute or two, long before its tests
 	@$(MAKE) --no-print-directory check
 	$(KERNEL) cargo test --release
-	$(BIN)/pytest -n 2 --dist loadfile schemas models training worker $(QUIET)
-	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests $(addprefix --ignore=,$(QUIET))
+	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(TWO_AT_A_TIME) schemas models training worker $(PATIENT)
+	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests $(addprefix --ignore=,$(PATIENT))
 
 consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once
 	@$(BIN)/python -m integration_tests.consul_agent build
@@ -61,7 +63,7 @@ format: $(INSTALLED) ## Format the code and repair what ruff can
 	$(KERNEL) cargo fmt
 
 unit: $(INSTALLED) kernel ## Unit tests only: no broker, a few seconds
-	$(BIN)/pytest -n 2 --dist loadfile schemas models training worker
+	$(BIN)/pytest $(TWO_AT_A_TIME) schemas models training worker
 
 integration: setup ## Integration tests only
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests

@@ -20,6 +20,9 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from worker.clock import SystemClock
 
 TIMEOUT_S = 30.0
+_COORDINATOR_MOVES = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+)
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
@@ -137,12 +140,25 @@ class Kafka:
         consumer = self.consumer(group)
         try:
             wanted = [TopicPartition(topic, partition) for partition in self._partitions(topic)]
-            return {found.partition: found.offset for found in consumer.committed(wanted, TIMEOUT_S)}
+            return {found.partition: found.offset for found in _committed(consumer, wanted)}
         finally:
             consumer.close()
 
     def _partitions(self, topic: str) -> list[int]:
         return sorted(self.admin().list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
+
+
+def _committed(consumer: Consumer, wanted: list[TopicPartition]) -> list[TopicPartition]:
+    """The first question to a new broker may come before the topic of the offsets is there."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return consumer.committed(wanted, TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in _COORDINATOR_MOVES or clock.monotonic() > deadline:
+                raise
+            clock.sleep(0.05)
 
 
 def _quiet(bootstrap_servers: str) -> dict[str, str | float | bool]:

@@ -1,5 +1,6 @@
 """A whole system under test: topics of its own, workers as processes, documents in, results out."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -92,14 +93,17 @@ class System:
 class WorkerProcess:
     """One `clf worker` process in a directory of its own."""
 
-    def __init__(self, command: list[str], directory: Path) -> None:
+    def __init__(self, command: list[str], directory: Path, **environment: str) -> None:
+        """Start it, with these variables added to the environment."""
         directory.mkdir(exist_ok=True)
         self.directory = directory
         self._log = directory / "log"
         (directory / "service.json").unlink(missing_ok=True)
         command = [*command, "--http-port", "0", "--log-format", "json"]
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=directory, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                command, cwd=directory, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
+            )
 
     def get(self, path: str) -> tuple[int, str]:
         """One answer of its HTTP port: status and body."""

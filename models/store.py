@@ -40,12 +40,15 @@ class Store:
         Raises:
             StoreError: the root is missing or unreadable.
         """
-        names = _directories(self.root)
-        if names is None:
-            raise StoreError(
-                f"There is no model store at {self.root}. Train a model first (clf train), or name another directory."
-            )
-        return [name for name in names if is_language(name) and (self.versions(name) or self._has_active(name))]
+        return [name for name in self._language_names() if self.versions(name) or self._has_active(name)]
+
+    def activated(self) -> list[str]:
+        """The languages with a file that names, or should name, an active version, sorted. Looks at no bundle.
+
+        Raises:
+            StoreError: the root is missing or unreadable.
+        """
+        return [name for name in self._language_names() if self._has_active(name)]
 
     def versions(self, lang: str) -> list[str]:
         """The versions of a language, sorted by name, so that timestamps are in order of time.
@@ -130,8 +133,9 @@ class Store:
     def activate(self, lang: str, version: str) -> Model:
         """Make a version the active one, in one step, after it has been loaded and verified.
 
-        Processes that serve keep the model they loaded until they start again. When two processes
-        activate at once, one of them wins and the file is whole.
+        Processes that serve take it within seconds (`worker.model_reloads`); those that were told to
+        look no more (`--reload-interval 0`) keep what they have until they start again. When two
+        processes activate at once, one of them wins and the file is whole.
 
         Raises:
             StoreError: the version is missing or refused, or the file cannot be written; the version
@@ -153,6 +157,14 @@ class Store:
         """
         active = {lang: self.active(lang) for lang in self.languages()}
         return {lang: self.load(lang, version) for lang, version in active.items() if version is not None}
+
+    def _language_names(self) -> list[str]:
+        names = _directories(self.root)
+        if names is None:
+            raise StoreError(
+                f"There is no model store at {self.root}. Train a model first (clf train), or name another directory."
+            )
+        return [name for name in names if is_language(name)]
 
     def _require(self, lang: str, version: str) -> Path:
         path = self.path(lang, version)

@@ -11,7 +11,6 @@ import orjson
 
 from schemas.decoding import (
     MAX_INT32,
-    MAX_INT64,
     DecodeError,
     DecodeReason,
     as_object,
@@ -23,16 +22,15 @@ from schemas.decoding import (
     wrong_type,
 )
 from schemas.headers import Headers
-from schemas.source import Source, read_source
+from schemas.source import SOURCE_HEADER, Source, parse_source, read_source, source_name
 
 __all__ = ["HEADER_NAMES", "MAX_DETAIL_CHARS", "DeadLetter", "DeadLetterError", "Headers", "Reason", "Stage"]
 
 # A record whose headers outgrow the broker's limit could not be put aside at all.
 MAX_DETAIL_CHARS = 1000
-HEADER_NAMES = ("clf-stage", "clf-reason", "clf-detail", "clf-source", "clf-attempts")
+HEADER_NAMES = ("clf-stage", "clf-reason", "clf-detail", SOURCE_HEADER, "clf-attempts")
 # Written out so that the JSON Schema can say the same.
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-_SOURCE = re.compile(r"(?s)(.*)/([0-9]{1,10})/([0-9]{1,19})")
 _ATTEMPTS = re.compile(r"[0-9]{1,10}")
 
 
@@ -88,9 +86,7 @@ class DeadLetter:
 
     def record_headers(self) -> Headers:
         """Return the original headers followed by our five; the detail is cut at ``MAX_DETAIL_CHARS``."""
-        topic, partition, offset = self.source
-        detail = self.detail[:MAX_DETAIL_CHARS]
-        texts = (self.stage, self.reason, detail, f"{topic}/{partition}/{offset}", str(self.attempts))
+        texts = (self.stage, self.reason, self.detail[:MAX_DETAIL_CHARS], source_name(self.source), str(self.attempts))
         ours = zip(HEADER_NAMES, (text.encode("utf-8", "replace") for text in texts), strict=True)
         return (*self.headers, *ours)
 
@@ -115,7 +111,7 @@ class DeadLetter:
             stage=_stage(texts["clf-stage"]),
             reason=_reason(texts["clf-reason"]),
             detail=texts["clf-detail"],
-            source=_source(texts["clf-source"]),
+            source=_source(texts[SOURCE_HEADER]),
             attempts=_attempts(texts["clf-attempts"]),
         )
 
@@ -194,10 +190,10 @@ def _reason(text: str) -> Reason:
 
 
 def _source(text: str) -> Source:
-    match = _SOURCE.fullmatch(text)
-    if match is None or int(match[2]) > MAX_INT32 or int(match[3]) > MAX_INT64:
-        raise _refused("the header clf-source is not topic/partition/offset")
-    return Source(match[1], int(match[2]), int(match[3]))
+    source = parse_source(text)
+    if source is None:
+        raise _refused(f"the header {SOURCE_HEADER} is not topic/partition/offset")
+    return source
 
 
 def _attempts(text: str) -> int:

@@ -11,10 +11,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from models.bundle import BundleError
-from models.store import Store, StoreError
+from models.store import StoreError
 from schemas.dead_letter import Stage
 from worker import logs
-from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
 from worker.clock import Clock, SystemClock
 from worker.config import Delivery, WorkerConfig
 from worker.kafka import settings as kafka_settings
@@ -24,10 +23,11 @@ from worker.kafka.consumer import GroupSource, lag_by_partition
 from worker.kafka.producer import AtLeastOncePublisher, TransactionalPublisher
 from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
+from worker.live_models import LiveModels, open_live_models
+from worker.model_reloads import ModelReloads, start_reloads
 from worker.serve.http import HttpServer, routes
 from worker.serve.metrics import Metrics
 from worker.serve.service_file import HEALTH, remove_service_file, write_service_file
-from worker.serving_models import load_models
 from worker.slot import Slot, SlotError
 from worker.stream.batch import BatchLimits
 from worker.stream.breaker import Breaker
@@ -83,6 +83,7 @@ class _Running:
     loop: StreamLoop
     source: GroupSource
     publisher: Publisher
+    reloads: ModelReloads
 
 
 class _Worker:
@@ -154,12 +155,10 @@ class _Worker:
     def _not_ready_because(self) -> str | None:
         return self._lifecycle.not_ready_because or (self._watchdog.reason if self._watchdog else None)
 
-    def _classifier(self) -> DocumentClassifier:
-        if not self._config.scoring.scoring:
-            return ConstantClassifier()
-        models = load_models(Store(self._config.scoring.models))
-        self._metrics.serving(models.values())
-        return Classifier(models)
+    def _live_models(self) -> LiveModels:
+        live = open_live_models(self._config.scoring)
+        self._metrics.serving(live.models().values())
+        return live
 
     def _check_topics(self, cluster: Cluster) -> dict[str, TopicInfo]:
         topics = self._config.topics
@@ -180,7 +179,7 @@ class _Worker:
         servers = bootstrap_servers(config.cluster)
         properties = kafka_settings.read_properties(config.cluster.kafka_config)
         topics = self._check_topics(Cluster(kafka_settings.common(servers, properties, "admin")))
-        classifier = self._classifier()
+        live = self._live_models()
         consumer = kafka_settings.consumer(
             kafka_settings.common(servers, properties, "consumer"), config.group.group, config.group.group_protocol
         )
@@ -191,11 +190,12 @@ class _Worker:
         producer = kafka_settings.producer(kafka_settings.common(servers, properties, "producer"), limit)
         publisher = self._publisher(producer, slot, source)
         log.info("consumer_settings", settings=kafka_settings.redacted(consumer))
-        loop = self._loop_of(source, publisher, classifier, topics[config.topics.dead_letters].partitions)
+        loop = self._loop_of(source, publisher, live, topics[config.topics.dead_letters].partitions)
         self._loop = loop
         source.subscribe(loop)
         self._lifecycle.move(State.WAITING)
-        return _Running(loop, source, publisher)
+        reloads = start_reloads(config.scoring, config.reload, live, self._metrics, self._clock)
+        return _Running(loop, source, publisher, reloads)
 
     def _publisher(self, producer: Settings, slot: Slot, source: GroupSource) -> Publisher:
         guarantee = self._config.guarantee
@@ -212,12 +212,12 @@ class _Worker:
         return publisher
 
     def _loop_of(
-        self, source: GroupSource, publisher: Publisher, classifier: DocumentClassifier, dead_letter_partitions: int
+        self, source: GroupSource, publisher: Publisher, live: LiveModels, dead_letter_partitions: int
     ) -> StreamLoop:
         config, clock = self._config, self._clock
         batching, failures = config.batching, config.failures
         processor = Processor(
-            classifier,
+            live.classifier,
             Destination(config.topics.classifications, config.topics.dead_letters, dead_letter_partitions),
             {
                 Stage.DECODE: failures.on_decode_failure,
@@ -272,5 +272,6 @@ class _Worker:
             raise FatalError("Not everything in hand was committed in time (--drain-timeout); it stays unread.")
         running.source.close()
         running.publisher.close()
+        running.reloads.close()
         self._lifecycle.move(State.STOPPED)
         log.info("stopped")

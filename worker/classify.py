@@ -16,6 +16,10 @@ _STATUS = {True: Status.CLASSIFIED, False: Status.EMPTY}  # by whether the model
 class DocumentClassifier(Protocol):
     """What every front end calls."""
 
+    @property
+    def languages(self) -> Sequence[str]:
+        """Those that it has a model for, sorted."""
+
     def classify(self, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         """One classification per document, in their order; `sources` says where each was read, None outside Kafka."""
 
@@ -27,6 +31,11 @@ class Classifier:
         """`models` by normalised language code."""
         self._models = dict(models)
         self._stamps = {lang: ModelStamp(model.lang, model.version, model.digest) for lang, model in models.items()}
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Those of its models, sorted."""
+        return sorted(self._models)
 
     def classify(self, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         """One classification per document, in their order."""
@@ -56,6 +65,8 @@ class Classifier:
 
 class ConstantClassifier:
     """Gives every document one constant result (`--no-scoring`): what remains is the cost of the stream itself."""
+
+    languages: Sequence[str] = ()
 
     _STAMP = ModelStamp("und", "no-scoring", "0" * 16)
     _LABELS = ("none",)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "worker.commands.dead_letters:dead_letters",
         "List, show and replay what could not be classified.",
     ),
+    "verify": ("worker.commands.verify:verify", "Prove that every document has exactly one outcome, the right one."),
     "bench": ("worker.commands.bench:bench", "Measure, as ratios against references in the same run."),
     "kafka": ("worker.commands.kafka:kafka", "Run a small local Apache Kafka broker."),
 }

@@ -128,15 +128,32 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
-    """The models."""
+class ModelStore:
+    """Where the models are."""
 
     models: Path = option(
         Path("model-store"), "Directory of the model store.", type=click.Path(file_okay=False, path_type=Path)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring(ModelStore):
+    """The models, and whether they are used."""
+
     scoring: bool = option(
         True,  # noqa: FBT003 - the default of a flag
         "--no-scoring gives every document one constant result, to measure the stream itself.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Taking new active versions while the old ones serve."""
+
+    reload_interval: float = option(
+        2.0,
+        "Seconds between looks at which versions are active (`clf models activate`); 0 serves those of the start.",
+        type=FiniteRange(0),
     )
 
 
@@ -297,6 +314,7 @@ class WorkerConfig:
     guarantee: Guarantee
     failures: Failures
     scoring: Scoring
+    reload: Reload
     http: Http
     logging: Logging
 
@@ -306,6 +324,7 @@ class ServeConfig:
     """Everything `clf serve` needs to run."""
 
     scoring: Scoring
+    reload: Reload
     grpc: Grpc
     tls: Tls
     keep_warm: KeepWarm

@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 
@@ -10,15 +9,15 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from models.bundle import BundleError
-from models.model import Model
-from models.store import Store, StoreError
+from models.store import StoreError
 from schemas.classification import Classification
 from schemas.document import Document
 from worker import logs
-from worker.classify import Classifier, ConstantClassifier, DocumentClassifier
 from worker.clock import Clock, SystemClock
 from worker.config import ServeConfig
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
+from worker.live_models import LiveModels, open_live_models
+from worker.model_reloads import start_reloads
 from worker.registration import RegistryError, registered
 from worker.serve.answers import Answered, Answers
 from worker.serve.calls import CODE_NAMES, CallPool, Limits
@@ -34,7 +33,6 @@ from worker.serve.request_log import Entry, RequestLog, RequestLogError
 from worker.serve.scratch import ScratchError, scratch_directory
 from worker.serve.service_file import GRPC, HEALTH, remove_service_file, write_service_file
 from worker.serve.tls import TlsError, credentials
-from worker.serving_models import load_models
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +43,9 @@ _POLL_SECONDS = 0.5
 # Tells a server whose child it is.
 SUPERVISOR_VARIABLE = "CLF_SUPERVISOR"
 _FLUSH_SECONDS = 2.0
+# Between opening a port that callers may know already and saying ready: those who try every quarter of a second, as our
+# clients do, are connected by then, and whoever restarts one server after the other may go on to the next at once.
+_RECONNECT_SECONDS = 0.5
 _DAY_SECONDS = 86_400
 _CANNOT_START = (GrpcServerError, RegistryError, ScratchError, TlsError, RequestLogError, StoreError, BundleError)
 
@@ -90,7 +91,7 @@ class _Server:
             http = self._open_http()
             stack.callback(http.close)
             stack.callback(remove_service_file, config.serve_http.service_file)
-            models = self._load_models()
+            live = self._live_models()
             request_log = self._open_request_log()
             if request_log is not None:
                 stack.callback(request_log.close, _FLUSH_SECONDS)
@@ -99,15 +100,19 @@ class _Server:
             stack.callback(self._patience.close)
             self._patience.start()
             self._metrics.watch(lambda: pool.in_hand, lambda: request_log.waiting if request_log else 0)
-            servicer = self._servicer(models, pool, request_log)
+            servicer = self._servicer(live, pool, request_log)
             directory = stack.enter_context(scratch_directory(self._clock.time()))
             server = stack.enter_context(
                 GrpcServer(config.grpc, servicer, pool, credentials(config.tls), directory, self._clock)
             )
-            keep_warm = KeepWarm(server.own_address, models, self._metrics.kept_warm, self._clock)
+            keep_warm = KeepWarm(server.own_address, live.models, self._metrics.kept_warm, self._clock)
             stack.callback(keep_warm.close)
             server.start()
+            opened = self._clock.monotonic()
             self._warm_up(keep_warm)
+            if config.grpc.grpc_port:
+                self._clock.sleep(max(0.0, opened + _RECONNECT_SECONDS - self._clock.monotonic()))
+            stack.callback(start_reloads(config.scoring, config.reload, live, self._metrics, self._clock).close)
             if not signals.stopping():  # or nobody need be told that there is a server
                 server.serving()
                 self._lifecycle.move(State.RUNNING)
@@ -149,12 +154,10 @@ class _Server:
         log.info("started", grpc=server.address, metrics=f"http://{http.host}:{http.port}/metrics")
         return services
 
-    def _load_models(self) -> Mapping[str, Model]:
-        if not self._config.scoring.scoring:
-            return {}
-        models = load_models(Store(self._config.scoring.models))
-        self._metrics.serving(models.values())
-        return models
+    def _live_models(self) -> LiveModels:
+        live = open_live_models(self._config.scoring)
+        self._metrics.serving(live.models().values())
+        return live
 
     def _open_request_log(self) -> RequestLog | None:
         config = self._config.request_log
@@ -179,10 +182,9 @@ class _Server:
         limits = Limits(config.threads, config.max_calls)
         return CallPool(limits, names, self._metrics.calls, self._clock, self._cores.for_calls)
 
-    def _servicer(self, models: Mapping[str, Model], pool: CallPool, request_log: RequestLog | None) -> Servicer:
+    def _servicer(self, live: LiveModels, pool: CallPool, request_log: RequestLog | None) -> Servicer:
         config = self._config.grpc
-        classifier: DocumentClassifier = Classifier(models) if self._config.scoring.scoring else ConstantClassifier()
-        answers = Answers(classifier, list(models), config.max_message_bytes, config.max_batch)
+        answers = Answers(live.classifier, config.max_message_bytes, config.max_batch)
 
         def answered(method: str, answer: Answered, seconds: float) -> None:
             self._metrics.answered(answer.results)

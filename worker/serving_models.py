@@ -25,18 +25,23 @@ def load_models(store: Store) -> Mapping[str, Model]:
             "(clf models list, clf models activate)."
         )
     for model in models.values():
-        model.predict([_WARM_UP])
-        if model.reference_because is not None:
-            log.warning(
-                "reference_scorer",
-                lang=model.lang,
-                version=model.version,
-                reason=model.reference_because,
-                advice="Results are the same, but it is many times slower.",
-            )
+        make_ready(model)
     log.info(
         "models_loaded",
         models={model.lang: model.version for model in models.values()},
         scorers={model.lang: model.scorer.name for model in models.values()},
     )
     return models
+
+
+def make_ready(model: Model) -> None:
+    """Warm a verified model, and say so when it will be slow."""
+    model.predict([_WARM_UP])
+    if model.reference_because is not None:
+        log.warning(
+            "reference_scorer",
+            lang=model.lang,
+            version=model.version,
+            reason=model.reference_because,
+            advice="Results are the same, but it is many times slower.",
+        )

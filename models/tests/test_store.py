@@ -41,6 +41,17 @@ def test_lists_what_is_there(store: Store) -> None:
     assert store.versions("fr") == []
 
 
+def test_lists_what_is_activated(store: Store) -> None:
+    """Languages with a file that says which version is active, whatever it says; those without are left out."""
+    assert store.activated() == []
+    store.activate("en", "v1")
+    (store.root / "fr").mkdir()
+    (store.root / "fr" / ACTIVE_NAME).write_bytes(b"\xff")
+    (store.root / "lost+found").mkdir()
+    (store.root / "lost+found" / ACTIVE_NAME).touch()
+    assert store.activated() == ["en", "fr"]
+
+
 def test_ignores_what_is_no_bundle(store: Store) -> None:
     """Unfinished bundles, foreign directories and stray files are not listed."""
     (store.root / "en" / ".v3.0123456789ab.tmp").mkdir()
@@ -57,6 +68,8 @@ def test_missing_store(tmp_path: Path) -> None:
     store = Store(tmp_path / "nothing")
     with pytest.raises(StoreError, match="Train a model first"):
         store.load_active()
+    with pytest.raises(StoreError, match="Train a model first"):
+        store.activated()
     assert store.path("en", "v1") == tmp_path / "nothing" / "en" / "v1"
     assert store.versions("en") == []
     assert store.active("en") is None

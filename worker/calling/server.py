@@ -70,8 +70,8 @@ def open_channel(address: str, security: Security) -> grpc.Channel:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 1000),
-        ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.min_reconnect_backoff_ms", 1000),  # the name deceives: how long one attempt may take
+        ("grpc.max_reconnect_backoff_ms", 250),  # within the half second that a server leaves its callers for it
         ("grpc.max_receive_message_length", -1),
         ("grpc.client_idle_timeout_ms", 2**31 - 1),  # or it disconnects after half an hour without a call
     ]

@@ -143,7 +143,7 @@ class _Run:
 
     def _documents(self, files: Sequence[Path], tracker: Tracker) -> Iterator[tuple[Line, Document]]:
         for file in files:
-            for line in read_lines(file, self.reading.max_document_bytes, tracker.bytes_read):
+            for line in read_lines(file, self.reading.max_document_bytes, tracker.advanced):
                 item = line if isinstance(line, BadLine) else document_of(line, self.reading)
                 if isinstance(item, BadLine):
                     self.bad.add(item)

@@ -10,7 +10,7 @@ from worker import logs
 from worker.config import Cluster, Logging
 from worker.kafka import settings as kafka_settings
 from worker.kafka.admin import Cluster as Admin
-from worker.kafka.admin import ClusterError
+from worker.kafka.admin import ClusterError, TopicInfo
 from worker.kafka.bootstrap import bootstrap_servers
 from worker.kafka.local_base import BrokerError
 from worker.kafka.settings import Settings, SettingsError
@@ -48,12 +48,17 @@ def sender_settings(cluster: Cluster, topic: str) -> Settings:
         ClusterError: no broker answers, or there is no such topic.
         SettingsError: as `client_settings`.
     """
-    found = _existing(Admin(client_settings(cluster, "admin")).topics([topic]), topic)
+    found = existing_topic(Admin(client_settings(cluster, "admin")), topic)
     own: Settings = {
         "message.timeout.ms": round(ACKNOWLEDGE_SECONDS * 1000),
         "queue.buffering.max.kbytes": QUEUE_BYTES // 1024,
     }
     return kafka_settings.producer({**own, **client_settings(cluster, "producer")}, found.max_message_bytes)
+
+
+def existing_topic(admin: Admin, topic: str) -> TopicInfo:
+    """What matters of a topic that has to exist. Raises what `sender_settings` raises."""
+    return _existing(admin.topics([topic]), topic)
 
 
 def partitions_of(cluster: Cluster, topic: str) -> int:

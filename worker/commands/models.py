@@ -62,8 +62,8 @@ json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print
 def models() -> None:
     """List, inspect, verify and activate models.
 
-    A store holds one directory per language and version. Workers load the active version of each
-    language when they start.
+    A store holds one directory per language and version. Workers and servers serve the active version
+    of each language; another one that is activated takes its place while they run.
     """
 
 
@@ -112,10 +112,11 @@ def show(lang: str, version: str | None, store: Store, *, as_json: bool) -> None
 @click.argument("version")
 @store_option
 def activate(lang: str, version: str, store: Store) -> None:
-    """Make VERSION the one that workers load from their next start on.
+    """Make VERSION the one that serves: running workers and servers take it within seconds.
 
     It is loaded and verified first, golden documents included; when it is refused, the version that
-    was active stays so, and the exit code is 3.
+    was active stays so, and the exit code is 3. Each process verifies it again before it serves;
+    clf_model_info tells what does.
     """
     with clear_errors():
         before = _active_if_readable(store, lang)

@@ -19,20 +19,20 @@ _LINE_SECONDS = 5.0
 class Tracker(Protocol):
     """Told of every step forward."""
 
-    def bytes_read(self, count: int) -> None:
-        """That many more bytes of input were read."""
+    def advanced(self, count: int) -> None:
+        """That much more of the whole was read, in the unit of its total."""
 
     def records_done(self, count: int) -> None:
         """That many more records are through."""
 
 
 @contextmanager
-def track(doing: str, total_bytes: int | None, clock: Clock) -> Iterator[Tracker]:
+def track(doing: str, total: int | None, clock: Clock) -> Iterator[Tracker]:
     """Show progress while the `with` block runs.
 
     Args:
         doing: What is done, such as "sending".
-        total_bytes: The size of the whole input, None when it is not known.
+        total: The size of the whole, such as the bytes of a file; None when it is not known.
         clock: For the rate.
     """
     if not sys.stderr.isatty():
@@ -41,11 +41,11 @@ def track(doing: str, total_bytes: int | None, clock: Clock) -> Iterator[Tracker
     columns = [
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        *([BarColumn(), TimeRemainingColumn()] if total_bytes else []),
+        *([BarColumn(), TimeRemainingColumn()] if total else []),
         _Rate(),
     ]
     with Progress(*columns, console=Console(stderr=True), get_time=clock.monotonic, transient=True) as progress:
-        yield _Bar(progress, doing, total_bytes)
+        yield _Bar(progress, doing, total)
 
 
 def total_size(files: Iterable[Path]) -> int | None:
@@ -64,7 +64,7 @@ def rate(records: int, seconds: float) -> str:
 
 
 class _Silent:
-    def bytes_read(self, count: int) -> None:
+    def advanced(self, count: int) -> None:
         """Nothing is shown."""
 
     def records_done(self, count: int) -> None:
@@ -75,11 +75,11 @@ SILENT: Tracker = _Silent()
 
 
 class _Bar:
-    def __init__(self, progress: Progress, doing: str, total_bytes: int | None) -> None:
+    def __init__(self, progress: Progress, doing: str, total: int | None) -> None:
         self._progress = progress
-        self._task = progress.add_task(doing, total=total_bytes, records=0)
+        self._task = progress.add_task(doing, total=total, records=0)
 
-    def bytes_read(self, count: int) -> None:
+    def advanced(self, count: int) -> None:
         self._progress.advance(self._task, count)
 
     def records_done(self, count: int) -> None:
@@ -101,7 +101,7 @@ class _Lines:
         self._started = self._told = clock.monotonic()
         self._records = 0
 
-    def bytes_read(self, count: int) -> None:
+    def advanced(self, count: int) -> None:
         """Files are told of by their records."""
 
     def records_done(self, count: int) -> None:

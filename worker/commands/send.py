@@ -185,7 +185,7 @@ class Sending:
         raw = self._plan.raw
         encode: Encoder = encode_raw if raw else DocumentEncoder(self._reading, self._plan.protobuf)
         max_bytes = MAX_RAW_BYTES if raw else self._reading.max_document_bytes
-        for line in lines_of(source, max_bytes, self._plan.url_prefix, tracker.bytes_read):
+        for line in lines_of(source, max_bytes, self._plan.url_prefix, tracker.advanced):
             item = line if isinstance(line, BadLine) else encode(line, number)
             if isinstance(item, BadLine):
                 self._bad.add(item)

@@ -11,6 +11,7 @@ from worker.config import (
     Guarantee,
     Http,
     Logging,
+    Reload,
     Scoring,
     Topics,
     WorkerConfig,
@@ -19,7 +20,7 @@ from worker.options import options
 
 
 @click.command()
-@options(Cluster, Topics, Group, Batching, Guarantee, Failures, Scoring, Http, Logging)
+@options(Cluster, Topics, Group, Batching, Guarantee, Failures, Scoring, Reload, Http, Logging)
 @click.pass_context
 def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them all
     ctx: click.Context,
@@ -31,6 +32,7 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     guarantee: Guarantee,
     failures: Failures,
     scoring: Scoring,
+    reload: Reload,
     http: Http,
     logging: Logging,
 ) -> None:
@@ -43,5 +45,5 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     Exit codes: 0 stopped as asked   2 wrong usage   3 cannot start, see the message
                 4 fatal: start it again, it goes on where it was
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
-    config = WorkerConfig(cluster, topics, group, batching, guarantee, failures, scoring, http, logging)
+    config = WorkerConfig(cluster, topics, group, batching, guarantee, failures, scoring, reload, http, logging)
     ctx.exit(run_worker(config))

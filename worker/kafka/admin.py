@@ -4,16 +4,19 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
+from worker.audit.ports import Extent
 from worker.clock import SystemClock
 from worker.config import Topics
 from worker.kafka.client_log import LOGGING, log_client_error
@@ -26,6 +29,10 @@ CLEANUP = "cleanup.policy"
 
 # A dead letter is its document plus our headers; a result repeats the input's headers. Room for both.
 HEADROOM_BYTES = 65_536
+
+# The client annotates the class, not these methods.
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # see above
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # see above
 
 
 class ClusterError(Exception):
@@ -143,6 +150,10 @@ class Cluster:
 
     def committed(self, group: str, topic: str) -> int:
         """How many records of `topic` the group has committed, from offset 0; offsets in open transactions wait."""
+        return sum(self.committed_offsets(group, topic).values())
+
+    def committed_offsets(self, group: str, topic: str) -> dict[int, int]:
+        """The group's offset of each partition that it has one of; offsets in open transactions wait."""
         request = ConsumerGroupTopicPartitions(group)
         try:
             future = self._client.list_consumer_group_offsets(
@@ -152,7 +163,33 @@ class Cluster:
         except KafkaException as error:
             needs = Needs(on_topic("DESCRIBE", topic), on_group("DESCRIBE", group))
             raise self._refused(f"reading the offsets of group {group}", error, needs) from error
-        return sum(position.offset for position in positions if position.topic == topic and position.offset > 0)
+        return {place.partition: place.offset for place in positions if place.topic == topic and place.offset >= 0}
+
+    def extents(self, topic: str) -> dict[int, Extent]:
+        """What every partition of a topic holds at this moment; empty when there is no such topic.
+
+        Raises:
+            ClusterError: no broker answers, or it refuses.
+        """
+        partitions = range(self.partitions([topic]).get(topic, 0))
+        firsts = self._offsets(topic, partitions, _EARLIEST, IsolationLevel.READ_UNCOMMITTED)
+        stables = self._offsets(topic, partitions, _LATEST, IsolationLevel.READ_COMMITTED)
+        # Asked last, so that an end never lies before what is stable.
+        ends = self._offsets(topic, partitions, _LATEST, IsolationLevel.READ_UNCOMMITTED)
+        return {n: Extent(firsts[n], stables[n], ends[n]) for n in partitions}
+
+    def _offsets(
+        self, topic: str, partitions: Iterable[int], which: OffsetSpec, isolation: IsolationLevel
+    ) -> dict[int, int]:
+        request = {ClientPartition(topic, number): which for number in partitions}
+        if not request:
+            return {}
+        futures = self._client.list_offsets(request, isolation_level=isolation, request_timeout=self._timeout)
+        try:
+            return {place.partition: future.result().offset for place, future in futures.items()}
+        except KafkaException as error:
+            needs = Needs(on_topic("DESCRIBE", topic))
+            raise self._refused(f"reading the offsets of topic {topic}", error, needs) from error
 
     def delete(self, names: Collection[str]) -> None:
         """Delete topics and all that is in them."""

@@ -55,12 +55,9 @@ Answer = Callable[[bytes], Answered]
 class Answers:
     """Answers `Classify` and `ClassifyBatch`. Threads may share it."""
 
-    def __init__(
-        self, classifier: DocumentClassifier, languages: Sequence[str], max_message_bytes: int, max_batch: int
-    ) -> None:
-        """`languages` are those that have a model; they are only told of."""
+    def __init__(self, classifier: Callable[[], DocumentClassifier], max_message_bytes: int, max_batch: int) -> None:
+        """`classifier` is asked once per request, and what it gives answers all of it."""
         self._classifier = classifier
-        self._languages = ", ".join(sorted(languages))
         self._max_message_bytes = max_message_bytes
         self._max_batch = max_batch
 
@@ -75,8 +72,9 @@ class Answers:
         except DecodeError as error:
             failure = _refusal(error)
         else:
-            reply, results = self._scored((document,), _encode_only)
-            return Answered(reply, self._remark(results[0]), (document,), results)
+            classifier = self._classifier()
+            reply, results = _scored(classifier, (document,), _encode_only)
+            return Answered(reply, _remark(results[0], classifier), (document,), results)
         raise failure
 
     def classify_batch(self, request: bytes) -> Answered:
@@ -90,26 +88,29 @@ class Answers:
         except DecodeError as error:
             failure = _refusal(error)
         else:
-            reply, results = self._scored(documents, encode_classifications)
+            reply, results = _scored(self._classifier(), documents, encode_classifications)
             return Answered(reply, "", documents, results)
         raise failure
 
-    def _scored(
-        self, documents: Sequence[Document], encode: Callable[[Sequence[Classification]], bytes]
-    ) -> tuple[bytes, Sequence[Classification]]:
-        try:
-            results = self._classifier.classify(documents, [None] * len(documents))
-            return encode(results), results
-        except Exception as error:  # noqa: BLE001 - a bug, which is logged, and must not quote the document to the caller
-            failure = _bug(error, len(documents))
-        raise failure
 
-    def _remark(self, result: Classification) -> str:
-        if result.status is Status.CLASSIFIED:
-            return ""
-        if result.status is Status.EMPTY:
-            return f"the model for {result.lang} knows no term of the document"
-        return f"no model for the language {result.lang}; there are models for {self._languages or 'none'}"
+def _scored(
+    classifier: DocumentClassifier, documents: Sequence[Document], encode: Callable[[Sequence[Classification]], bytes]
+) -> tuple[bytes, Sequence[Classification]]:
+    try:
+        results = classifier.classify(documents, [None] * len(documents))
+        return encode(results), results
+    except Exception as error:  # noqa: BLE001 - a bug, which is logged, and must not quote the document to the caller
+        failure = _bug(error, len(documents))
+    raise failure
+
+
+def _remark(result: Classification, classifier: DocumentClassifier) -> str:
+    if result.status is Status.CLASSIFIED:
+        return ""
+    if result.status is Status.EMPTY:
+        return f"the model for {result.lang} knows no term of the document"
+    languages = ", ".join(classifier.languages) or "none"
+    return f"no model for the language {result.lang}; there are models for {languages}"
 
 
 def _encode_only(results: Sequence[Classification]) -> bytes:

@@ -29,17 +29,19 @@ class KeepWarm:
     def __init__(
         self,
         address: str,
-        models: Mapping[str, Model],
+        models: Callable[[], Mapping[str, Model]],
         kept_warm: Callable[[float | None], None],
         clock: Clock,
     ) -> None:
-        """`models` by language; `kept_warm` is told what each call took, None when it failed."""
+        """`models`, by language, are asked for in each round.
+
+        `kept_warm` is told what each call took, None when it failed.
+        """
         self._channel = grpc.insecure_channel(address)
         self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
             f"/{SYNTHETIC_SERVICE}/Classify"
         )
         self._models = models
-        self._requests = {lang: Document(_URL, "", model.sample, lang).to_protobuf() for lang, model in models.items()}
         self._kept_warm = kept_warm
         self._clock = clock
         self._failing = False
@@ -52,10 +54,10 @@ class KeepWarm:
             self.round()
 
     def round(self) -> None:
-        """Touch every model and make every call once."""
-        for lang, request in self._requests.items():
-            self._models[lang].touch()
-            self._synthetic(lang, request)
+        """Touch every model that serves and make every call once."""
+        for lang, model in self._models().items():
+            model.touch()
+            self._synthetic(lang, Document(_URL, "", model.sample, lang).to_protobuf())
 
     def start(self, seconds: float) -> None:
         """Go on with a round every `seconds`, on a thread of its own."""

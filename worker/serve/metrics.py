@@ -12,13 +12,14 @@ from itertools import accumulate
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from models.model import Model
 from schemas.classification import Classification
 from worker.clock import Clock
 from worker.config import Topics
+from worker.model_reloads import ReloadOutcome
 from worker.stream.ports import RebalanceEvent
 from worker.stream.records import Outcome, TopicPartition
 
@@ -78,6 +79,22 @@ class BulkHistogram(Collector):
         yield family
 
 
+class _ServedModels(Collector):
+    """`clf_model_info`, replaced as a whole: nobody who scrapes meets a moment without models."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.served: Sequence[tuple[str, str, str]] = ()
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """The present state."""
+        labels = ("lang", "version", "digest")
+        family = GaugeMetricFamily("clf_model_info", "1 for each model that is being served.", labels=labels)
+        for values in self.served:
+            family.add_metric(values, 1)
+        yield family
+
+
 class ServiceMetrics:
     """What every process that serves models tells of itself. Any thread may call it."""
 
@@ -87,8 +104,12 @@ class ServiceMetrics:
         self.predictions = Counter(
             "clf_predictions", "Labels given, by language and class.", ["lang", "name"], registry=registry
         )
-        self.models = Gauge(
-            "clf_model_info", "1 for each model that is being served.", ["lang", "version", "digest"], registry=registry
+        self._models = _ServedModels(registry)
+        self.reloads = Counter(
+            "clf_model_reloads",
+            "New active versions: swapped in, or refused, which the log explains.",
+            ["lang", "outcome"],
+            registry=registry,
         )
         self._build = Info("clf_build", "The program, and which scorers serve its models.", registry=registry)
         self._tell_build(())
@@ -100,12 +121,16 @@ class ServiceMetrics:
 
     def serving(self, models: Iterable[Model]) -> None:
         """These models are served from now on."""
-        self.models.clear()
-        scorers = set()
-        for model in models:
-            self.models.labels(model.lang, model.version, model.digest).set(1)
-            scorers.add(model.scorer.name)
-        self._tell_build(sorted(scorers))
+        served = list(models)
+        self._models.served = [(model.lang, model.version, model.digest) for model in served]
+        self._tell_build(sorted({model.scorer.name for model in served}))
+        for model in served:
+            for outcome in ReloadOutcome:
+                self.reloads.labels(model.lang, outcome)  # at 0, so that the first one is seen as an increase
+
+    def reloaded(self, lang: str, outcome: ReloadOutcome) -> None:
+        """An active version of `lang`, a language of the store, was swapped in or refused."""
+        self.reloads.labels(lang, outcome).inc()
 
     def _tell_build(self, scorers: Sequence[str]) -> None:
         """`scorer` is "native", "reference", "native+reference" or, without models, "none"."""

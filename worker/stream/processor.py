@@ -1,6 +1,6 @@
 """Records to an outcome: decode, score, encode. Pure; each failure goes where its stage's policy says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -9,6 +9,7 @@ from schemas.classification import Classification, ClassificationError, Source
 from schemas.dead_letter import HEADER_NAMES, DeadLetter, Reason, Stage
 from schemas.document import Document, DocumentError, decode_document
 from schemas.headers import CONTENT_TYPE, JSON, Headers, content_type_of
+from schemas.source import source_header
 from worker.classify import DocumentClassifier
 from worker.clock import Clock
 from worker.stream.errors import FatalError
@@ -48,13 +49,14 @@ class Processor:
 
     def __init__(
         self,
-        classifier: DocumentClassifier,
+        classifier: Callable[[], DocumentClassifier],
         destination: Destination,
         policy: Policy,
         observer: Observer,
         clock: Clock,
         max_document_bytes: int,
     ) -> None:
+        """`classifier` is asked once per batch, when its processing begins, and what it gives scores all of it."""
         self._classifier = classifier
         self._destination = destination
         self._policy = policy
@@ -68,10 +70,11 @@ class Processor:
         Raises:
             FatalError: a record failed in a stage whose policy is to fail.
         """
+        classifier = self._classifier()
         started = self._clock.monotonic()
         decoded = [self._decode(record) for record in records]
         started = self._lap("decode", started)
-        scored = self._score(records, decoded)
+        scored = self._score(classifier, records, decoded)
         started = self._lap("score", started)
         parts: dict[TopicPartition, Part] = {}
         for record, result in zip(records, scored, strict=True):
@@ -107,7 +110,10 @@ class Processor:
     # --- score ------------------------------------------------------------------------------------------------
 
     def _score(
-        self, records: Sequence[Record], decoded: Sequence[Document | _Failed | None]
+        self,
+        classifier: DocumentClassifier,
+        records: Sequence[Record],
+        decoded: Sequence[Document | _Failed | None],
     ) -> list[Classification | _Failed | None]:
         scored: list[Classification | _Failed | None] = []
         documents: list[Document] = []
@@ -115,25 +121,11 @@ class Processor:
         for record, item in zip(records, decoded, strict=True):
             if isinstance(item, Document):
                 documents.append(item)
-                sources.append(Source(record.source.topic, record.source.partition, record.offset))
-        results = iter(self._classify(documents, sources))
+                sources.append(_source_of(record))
+        results = iter(_classify(classifier, documents, sources))
         for item in decoded:
             scored.append(next(results) if isinstance(item, Document) else item)  # noqa: PERF401 - mypy narrows here
         return scored
-
-    def _classify(self, documents: Sequence[Document], sources: Sequence[Source]) -> Sequence[Classification | _Failed]:
-        try:
-            return self._classifier.classify(documents, sources)
-        except Exception as error:  # noqa: BLE001 - a scorer's bug on one page must not take its neighbours along
-            log.warning("batch_scoring_failed", error=type(error).__name__, records=len(documents))
-            return [self._classify_alone(d, s) for d, s in zip(documents, sources, strict=True)]
-
-    def _classify_alone(self, document: Document, source: Source) -> Classification | _Failed:
-        try:
-            return self._classifier.classify([document], [source])[0]
-        except Exception as error:  # noqa: BLE001 - as above; what is wrong goes out with the dead letter
-            detail = f"The scorer raised {type(error).__name__}."
-            return _Failed(Stage.SCORE, Reason.SCORE_FAILED, detail)
 
     # --- encode -----------------------------------------------------------------------------------------------
 
@@ -142,7 +134,7 @@ class Processor:
         if isinstance(result, Classification):
             self._publish(part, record, result)
         elif result is None:
-            part.outgoing.append(self._to_results(record, record.key, None))
+            part.outgoing.append(self._tombstone(record))
             part.outcomes[TOMBSTONE] += 1
         else:
             self._put_aside(part, record, result)
@@ -165,8 +157,13 @@ class Processor:
         part.dead_letters[failed.reason] += 1
 
     def _to_results(self, record: Record, key: bytes | None, value: bytes | None) -> Outgoing:
-        headers = _result_headers(record.headers) if record.headers else ()
+        headers = result_headers(record.headers) if record.headers else ()
         return Outgoing(self._destination.classifications, record.source.partition, key, value, headers)
+
+    def _tombstone(self, record: Record) -> Outgoing:
+        """It has no value that could say which record it stands for, so a header does."""
+        outgoing = self._to_results(record, record.key, None)
+        return outgoing._replace(headers=(*outgoing.headers, source_header(_source_of(record))))
 
     def _dead_letter(self, record: Record, failed: _Failed) -> Outgoing:
         # The document was fine, so a result that cannot be encoded is the scorer's doing.
@@ -184,16 +181,38 @@ class Processor:
             stage=failed.stage,
             reason=failed.reason,
             detail=failed.detail,
-            source=Source(record.source.topic, record.source.partition, record.offset),
+            source=_source_of(record),
             attempts=1 + _earlier_attempts(record.headers),
         )
         partition = record.source.partition % self._destination.dead_letter_partitions
         return Outgoing(self._destination.dead_letters, partition, letter.key, letter.value, letter.record_headers())
 
 
-def _result_headers(headers: Headers) -> Headers:
+def _classify(
+    classifier: DocumentClassifier, documents: Sequence[Document], sources: Sequence[Source]
+) -> Sequence[Classification | _Failed]:
+    try:
+        return classifier.classify(documents, sources)
+    except Exception as error:  # noqa: BLE001 - a scorer's bug on one page must not take its neighbours along
+        log.warning("batch_scoring_failed", error=type(error).__name__, records=len(documents))
+        return [_classify_alone(classifier, d, s) for d, s in zip(documents, sources, strict=True)]
+
+
+def _classify_alone(classifier: DocumentClassifier, document: Document, source: Source) -> Classification | _Failed:
+    try:
+        return classifier.classify([document], [source])[0]
+    except Exception as error:  # noqa: BLE001 - as above; what is wrong goes out with the dead letter
+        detail = f"The scorer raised {type(error).__name__}."
+        return _Failed(Stage.SCORE, Reason.SCORE_FAILED, detail)
+
+
+def result_headers(headers: Headers) -> Headers:
     """The input's headers, but for the type of its value: a result is JSON, whatever the document was."""
     return tuple((name, RESULT_CONTENT_TYPE if name.lower() == CONTENT_TYPE else value) for name, value in headers)
+
+
+def _source_of(record: Record) -> Source:
+    return Source(record.source.topic, record.source.partition, record.offset)
 
 
 def _earlier_attempts(headers: Headers) -> int:

@@ -32,11 +32,13 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 @pytest.fixture
 def answers(classifier: Classifier) -> Answers:
     """Answers of that model, with small limits."""
-    return Answers(classifier, ["en"], max_message_bytes=1000, max_batch=3)
+    return Answers(lambda: classifier, max_message_bytes=1000, max_batch=3)
 
 
 class Failing:
     """A classifier with a bug, whose error quotes the document."""
+
+    languages = ("en",)
 
     def classify(self, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         """Fail."""
@@ -46,6 +48,8 @@ class Failing:
 
 class Wrong:
     """A classifier with another bug: what it gives cannot be sent."""
+
+    languages = ("en",)
 
     def classify(self, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         """Give a probability that is none, under a name that is the document's text."""
@@ -90,12 +94,31 @@ def test_an_empty_batch_has_an_empty_answer(answers: Answers) -> None:
     assert answers.classify_batch(b"") == (b"", "", [], [])
 
 
+def test_a_call_is_answered_by_one_set_of_models(classifier: Classifier) -> None:
+    """It asks for the classifier once, so that models that come meanwhile answer the next call, not half of it."""
+    [model] = classifier._models.values()
+    given = [Classifier({}), classifier, Classifier({"de": model})]
+    answers = Answers(lambda: given.pop(0), 1000, 3)
+    assert answers.classify(FOOTBALL.to_protobuf()).remark == (
+        "no model for the language en; there are models for none"
+    )
+    results = answers.classify_batch(encode_documents([FOOTBALL, KLINGON, MONEY])).results
+    assert [result.status for result in results] == [
+        Status.CLASSIFIED,
+        Status.UNSUPPORTED_LANGUAGE,
+        Status.CLASSIFIED,
+    ]
+    assert answers.classify(FOOTBALL.to_protobuf()).remark == "no model for the language en; there are models for de"
+
+
 # --- remarks -------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_model_is_remarked_on(classifier: Classifier) -> None:
     """The caller is told which language it was, as we understood it, and which there are, in order."""
-    answers = Answers(classifier, ["sv", "de", "en"], 1000, 3)
+    [model] = classifier._models.values()
+    several = Classifier(dict.fromkeys(["sv", "de", "en"], model))
+    answers = Answers(lambda: several, 1000, 3)
     assert answers.classify(KLINGON.to_protobuf()).remark == (
         "no model for the language tlh; there are models for de, en, sv"
     )
@@ -103,9 +126,9 @@ def test_a_missing_model_is_remarked_on(classifier: Classifier) -> None:
     assert answers.classify(nameless.to_protobuf()).remark.startswith("no model for the language und; ")
 
 
-def test_without_any_model(classifier: Classifier) -> None:
+def test_without_any_model() -> None:
     """The remark does not end in the air."""
-    remark = Answers(classifier, [], 1000, 3).classify(KLINGON.to_protobuf()).remark
+    remark = Answers(lambda: Classifier({}), 1000, 3).classify(KLINGON.to_protobuf()).remark
     assert remark == "no model for the language tlh; there are models for none"
 
 
@@ -160,8 +183,8 @@ def test_what_is_no_batch_is_refused(answers: Answers, request_bytes: bytes, why
 def test_a_message_of_just_the_limit_passes() -> None:
     """The limit is the largest size that is taken."""
     request = FOOTBALL.to_protobuf()
-    assert Answers(ConstantClassifier(), [], len(request), 1).classify(request).reply
-    assert refused(Answers(ConstantClassifier(), [], len(request) - 1, 1), "classify", request).fault is Fault.REQUEST
+    assert Answers(ConstantClassifier, len(request), 1).classify(request).reply
+    assert refused(Answers(ConstantClassifier, len(request) - 1, 1), "classify", request).fault is Fault.REQUEST
 
 
 # --- bugs of ours --------------------------------------------------------------------------------------------
@@ -174,7 +197,7 @@ def test_a_bug_tells_nothing_of_the_document(bug: DocumentClassifier, name: str,
     document = Document("u", MARK, f"{MARK} text", "en")
     request = document.to_protobuf() if method == "classify" else encode_documents([document])
     with capture_logs() as logged:
-        error = refused(Answers(bug, ["en"], 1000, 3), method, request)
+        error = refused(Answers(lambda: bug, 1000, 3), method, request)
     assert error.fault is Fault.SCORING
     assert str(error) == f"the scorer raised {name}; the server's log has more"
     [entry] = logged

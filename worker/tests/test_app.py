@@ -17,6 +17,7 @@ from worker.config import (
     Http,
     LogFormat,
     Logging,
+    Reload,
     Scoring,
     Topics,
     WorkerConfig,
@@ -33,6 +34,7 @@ CONFIG = WorkerConfig(
     Guarantee(),
     Failures(),
     Scoring(),
+    Reload(),
     Http(),
     Logging(log_format=LogFormat.JSON),
 )

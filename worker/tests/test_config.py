@@ -18,6 +18,7 @@ from worker.config import (
     Guarantee,
     Http,
     Logging,
+    Reload,
     RequestLog,
     Scoring,
     ServeConfig,
@@ -108,6 +109,7 @@ def test_the_defaults_pass_their_own_checks(command: click.Command) -> None:
         (worker, "on_decode_failure", "ignore"),
         (worker, "log_level", "verbose"),
         (worker, "kafka_config", "no/such/file"),
+        (worker, "reload_interval", "-1"),
         (serve, "processes", "0"),
         (serve, "threads", "0"),
         (serve, "max_calls", "0"),
@@ -115,6 +117,7 @@ def test_the_defaults_pass_their_own_checks(command: click.Command) -> None:
         (serve, "grace", "nan"),
         (serve, "max_batch", "0"),
         (serve, "keep_warm", "-1"),
+        (serve, "reload_interval", "nan"),
         (serve, "request_log_days", "0"),
         (serve, "critical_timeout", "59"),
         (serve, "tls_cert", "no/such/file"),
@@ -138,5 +141,6 @@ def test_the_documented_defaults() -> None:
     assert Batching().max_document_bytes < Batching().max_bytes
     assert (Grpc().grpc_host, Grpc().grpc_port, Grpc().processes) == ("127.0.0.1", 50051, 1)
     assert Tls() == Tls(None, None, None)
+    assert Reload().reload_interval == 2.0
     assert (RequestLog().request_log, RequestLog().request_log_text) == (None, False)
     assert ServeHttp().http_port != Http().http_port, "a worker and a server run on one machine"

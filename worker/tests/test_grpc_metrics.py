@@ -12,6 +12,7 @@ from models.content import Fallback
 from models.model import Model
 from models.scorer import Scorer
 from schemas.classification import Classification, ModelStamp, Status
+from worker.model_reloads import ReloadOutcome
 from worker.serve.calls import CODE_NAMES
 from worker.serve.grpc import METHODS, SERVICE
 from worker.serve.metrics import GrpcMetrics
@@ -41,6 +42,7 @@ DESIGNED: dict[str, dict[str, set[str]]] = {
     "clf_keep_warm_seconds": {},
     "clf_registered": {},
     "clf_model_info": {"lang": {"en"}, "version": {"v1"}, "digest": {"abc"}},
+    "clf_model_reloads_total": {"lang": {"en"}, "outcome": {str(outcome) for outcome in ReloadOutcome}},
     "clf_build_info": {},  # looked at in test_metrics.py
 }
 

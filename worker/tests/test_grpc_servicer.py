@@ -225,7 +225,7 @@ def test_nobody_guesses_the_synthetic_name() -> None:
 def test_real_answers_fit_in() -> None:
     """The classes that are put together in the program understand each other."""
     scene = Scene()
-    scene.servicer._answers["Classify"] = Answers(ConstantClassifier(), ["en"], 1000, 3).classify
+    scene.servicer._answers["Classify"] = Answers(ConstantClassifier, 1000, 3).classify
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
     scene.servicer.add_to(
         cast("grpc.Server", SimpleNamespace(add_registered_method_handlers=lambda _, found: handlers.update(found)))

@@ -72,9 +72,9 @@ class Scene:
         self.server = Server(self.clock)
         self.touched: list[str] = []
         self.told: list[float | None] = []
-        models = {lang: self._model(lang) for lang in ("en", "de")}
+        self.models = {lang: self._model(lang) for lang in ("en", "de")}
         with patch("grpc.insecure_channel", lambda address: self.server if address == "unix:/s" else None):
-            self.keep_warm = KeepWarm("unix:/s", models, self.told.append, self.clock)
+            self.keep_warm = KeepWarm("unix:/s", lambda: self.models, self.told.append, self.clock)
 
     def _model(self, lang: str) -> Model:
         touch = lambda: self.touched.append(lang)  # noqa: E731 - a method of the stand-in
@@ -104,6 +104,15 @@ def test_a_round_touches_and_calls_once_per_language(scene: Scene) -> None:
     documents = [decode_document(request, PROTOBUF) for request in scene.server.requests]
     assert documents == [Document("clf:keep-warm", "", f"text in {lang}", lang) for lang in ("en", "de")]
     assert scene.told == [TOOK, TOOK]
+
+
+def test_each_round_is_for_the_models_that_serve(scene: Scene) -> None:
+    """Those that were swapped in are touched and called from the next round on, and those that left no more."""
+    scene.keep_warm.round()
+    scene.models = {"en": scene._model("en"), "fr": scene._model("fr")}
+    scene.keep_warm.round()
+    assert scene.touched == ["en", "de", "en", "fr"]
+    assert [decode_document(request, PROTOBUF).lang for request in scene.server.requests] == scene.touched
 
 
 def test_many_rounds_before_the_first_caller(scene: Scene) -> None:
@@ -150,7 +159,7 @@ def test_closing_twice_is_closing(scene: Scene) -> None:
 def test_without_models_there_is_nothing_to_do() -> None:
     """`--no-scoring` has none."""
     told: list[float | None] = []
-    keep_warm = KeepWarm("unix:/nowhere", {}, told.append, ManualClock())
+    keep_warm = KeepWarm("unix:/nowhere", dict, told.append, ManualClock())
     keep_warm.warm_up()
     keep_warm.close()
     assert told == []

@@ -17,6 +17,7 @@ from models.scorer import Scorer
 from schemas.classification import Status
 from schemas.dead_letter import Reason
 from worker.config import Topics
+from worker.model_reloads import ReloadOutcome
 from worker.serve.metrics import BulkHistogram, Metrics
 from worker.stream.ports import RebalanceEvent
 from worker.stream.records import Outcome, Part
@@ -36,6 +37,7 @@ DESIGNED = {
     "clf_rebalances_total": {"event"},
     "clf_assigned_partitions": {"topic"},
     "clf_model_info": {"lang", "version", "digest"},
+    "clf_model_reloads_total": {"lang", "outcome"},
     "clf_predictions_total": {"lang", "name"},
     "clf_build_info": {"version", "python", "scorer"},
 }
@@ -192,6 +194,17 @@ def test_only_the_present_models_are_shown(metrics: Metrics) -> None:
         metrics.serving([Model("en", version, "d", ("a",), NO_SCORER, (0.5,), Fallback.NONE)])
     assert sample(metrics, "clf_model_info", lang="en", version="v1", digest="d") is None
     assert sample(metrics, "clf_model_info", lang="en", version="v2", digest="d") == 1.0
+
+
+def test_reloads_are_counted(metrics: Metrics) -> None:
+    """From 0 on for each language that is served, so that the first one is seen as an increase."""
+    metrics.serving([Model("en", "v1", "d", ("a",), NO_SCORER, (0.5,), Fallback.NONE)])
+    for outcome in ReloadOutcome:
+        assert sample(metrics, "clf_model_reloads_total", lang="en", outcome=outcome) == 0.0
+    metrics.reloaded("en", ReloadOutcome.SWAPPED)
+    metrics.reloaded("de", ReloadOutcome.REFUSED)
+    assert sample(metrics, "clf_model_reloads_total", lang="en", outcome="swapped") == 1.0
+    assert sample(metrics, "clf_model_reloads_total", lang="de", outcome="refused") == 1.0
 
 
 # --- the histogram of our own --------------------------------------------------------------------------------

@@ -31,8 +31,11 @@ PROTOBUF: Headers = (("content-type", b"application/x-protobuf"),)
 class WordClassifier:
     """Labels English documents with their text; fails on the text `bomb`, and gives `nan` no number."""
 
-    def __init__(self) -> None:
+    languages = ("en",)
+
+    def __init__(self, stamp: ModelStamp = STAMP) -> None:
         self.calls: list[int] = []
+        self._stamp = stamp
 
     def classify(self, documents: Sequence[Document], sources: Sources) -> list[Classification]:
         """One classification per document."""
@@ -46,19 +49,18 @@ class WordClassifier:
         if lang != "en":
             return Classification(url, lang, Status.UNSUPPORTED_LANGUAGE, (), (), None, source)
         if not document.text:
-            return Classification(url, lang, Status.EMPTY, (), (), STAMP, source)
+            return Classification(url, lang, Status.EMPTY, (), (), self._stamp, source)
         prob = float("nan") if document.text == "nan" else 0.75
         classes = (ClassProbability(document.text, prob),)
-        return Classification(url, lang, Status.CLASSIFIED, (document.text,), classes, STAMP, source)
+        return Classification(url, lang, Status.CLASSIFIED, (document.text,), classes, self._stamp, source)
 
 
 def processor(
     classifier: DocumentClassifier | None = None, policy: Policy = LENIENT, observer: NotingObserver | None = None
 ) -> Processor:
     """A processor that takes documents of up to 1,000 bytes."""
-    return Processor(
-        classifier or WordClassifier(), DESTINATION, policy, observer or NotingObserver(), ManualClock(), 1000
-    )
+    given = classifier or WordClassifier()
+    return Processor(lambda: given, DESTINATION, policy, observer or NotingObserver(), ManualClock(), 1000)
 
 
 def raw(
@@ -103,6 +105,19 @@ def test_a_document_becomes_a_result() -> None:
     assert (dict(part.outcomes), dict(part.predictions)) == ({"classified": 1}, {("en", "sport"): 1})
 
 
+def test_a_batch_is_scored_by_the_models_of_its_beginning() -> None:
+    """New ones begin with the next batch, also where a document that fails makes the others go one by one."""
+    later = ModelStamp("en", "v2", "e" * 16)
+    given = [WordClassifier(), WordClassifier(later)]
+    process = Processor(lambda: given.pop(0), DESTINATION, LENIENT, NotingObserver(), ManualClock(), 1000)
+    stamps = []
+    for first in (0, 3):
+        outcome = process([page(first, "sport"), page(first + 1, "bomb"), page(first + 2, "art", source=P1)])
+        results = [item for part in outcome.parts.values() for item in part.outgoing if item.topic == "results"]
+        stamps.append([decode_classification(item.value or b"").model for item in results])
+    assert stamps == [[STAMP, STAMP], [later, later]]
+
+
 @pytest.mark.parametrize(
     ("record", "status"),
     [(page(0, "text", lang="tlh"), Status.UNSUPPORTED_LANGUAGE), (page(0, ""), Status.EMPTY)],
@@ -117,10 +132,10 @@ def test_documents_without_classes(record: Record, status: Status) -> None:
 
 
 def test_a_tombstone_stays_one() -> None:
-    """A null value becomes a null result with the same key, in the same partition, without scoring."""
+    """A null value becomes a null result with the same key, in the same partition, that names its document."""
     classifier = WordClassifier()
     outcome = processor(classifier)([raw(3, None, key=b"gone", headers=(("trace", b"1"),), source=P1)])
-    assert only(outcome) == Outgoing("results", 1, b"gone", None, (("trace", b"1"),))
+    assert only(outcome) == Outgoing("results", 1, b"gone", None, (("trace", b"1"), ("clf-source", b"documents/1/3")))
     assert dict(outcome.parts[P1].outcomes) == {"tombstone": 1}
     assert sum(classifier.calls) == 0
 

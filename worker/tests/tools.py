@@ -144,23 +144,28 @@ def with_cluster(
         return clf(command, *arguments)
 
 
-def small_store(root: Path) -> Path:
-    """A store with one English model that knows four words and two classes."""
+def small_bundle(root: Path, lang: str = "en", version: str = "v1", slope: float = -2.0) -> None:
+    """Write a model that knows four words and two classes; the steeper the slope, the surer it is of them."""
     content = BundleContent(
-        lang="en",
+        lang=lang,
         classes=("business", "sport"),
         vectorizer=VectorizerConfig(use_idf=False),
         terms=("bank", "football", "goal", "money"),
         idf=None,
         weights=np.array([[2, -2], [-2, 2], [-2, 2], [2, -2]], dtype=np.float32),
         intercept=np.zeros(2, dtype=np.float32),
-        calibration=Calibration(slope=(-2.0, -2.0), intercept=(0.0, 0.0)),
+        calibration=Calibration(slope=(slope, slope), intercept=(0.0, 0.0)),
         thresholds=(0.5, 0.5),
         fallback=Fallback.BEST,
         golden_texts=("football goal", "bank money"),
         training={"documents": 2},
         metrics={"micro_f1": 1.0},
     )
-    write_bundle(root / "en" / "v1", "v1", content)
+    write_bundle(root / lang / version, version, content)
+
+
+def small_store(root: Path) -> Path:
+    """A store with one such model, English."""
+    small_bundle(root)
     Store(root).activate("en", "v1")
     return root

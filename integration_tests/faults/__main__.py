@@ -1,0 +1,48 @@
+"""`python -m integration_tests.faults`: run the suite and report."""
+
+import random
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import click
+import orjson
+
+from integration_tests.faults.faults import FAULTS
+from integration_tests.faults.report import as_json, markdown, told
+from integration_tests.faults.stage import Verdict
+from integration_tests.faults.suite import Suite, broker_in, sample_documents, trained
+from worker.clock import SystemClock
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--fault", "names", multiple=True, type=click.Choice([f.name for f in FAULTS]), help="Only these. [all]")
+@click.option("--seed", type=click.IntRange(0), help="To repeat a run; without it a random one, which is printed.")
+@click.option("--json", "json_file", type=click.File("wb"), help="All figures as JSON to this file, - for stdout.")
+def faults(names: tuple[str, ...], seed: int | None, json_file: IO[bytes] | None) -> None:
+    """Break a system of real workers in every way in turn, and audit it after each.
+
+    \b
+    Exit codes: 0 all holds   1 something does not
+    """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    click.echo(f"seed {seed}", err=True)
+    chosen = [fault for fault in FAULTS if not names or fault.name in names]
+    clock = SystemClock()
+
+    def say(verdict: Verdict) -> None:
+        click.echo(told(verdict), err=True)
+
+    with tempfile.TemporaryDirectory(prefix="clf-faults-") as folder:
+        directory = Path(folder)
+        models = trained(directory / "models")
+        with broker_in(directory / "kafka") as broker:
+            verdicts = Suite(broker, models, sample_documents(), directory, clock).run_all(chosen, seed, say)
+    click.echo(markdown(verdicts, {fault.name: fault.title for fault in FAULTS}))
+    if json_file is not None:
+        json_file.write(orjson.dumps([as_json(verdict) for verdict in verdicts]))
+    sys.exit(not all(verdict.holds for verdict in verdicts))
+
+
+faults()

@@ -1,0 +1,81 @@
+"""Documents with a known sequence per partition, at a steady rate, from one thread."""
+
+import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import Producer
+
+from schemas.document import Document
+from worker.clock import Clock
+
+_TICK_SECONDS = 0.01
+_URLS = 200  # of each partition, so that order per url means something
+_FLUSH_SECONDS = 120.0
+POISON = (b"{half", b'{"url": "\xff"}', b"[1]", b'{"text": "no url"}', b'{"url": "u", "text": 7}', b"[" * 5000)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is sent: documents a second in all, and the share of records that are no documents."""
+
+    partitions: int
+    rate: float
+    poison: float
+    seed: int
+
+
+class Generator:
+    """Nobody else writes to the topic, so the offset of a partition's n-th document is n."""
+
+    def __init__(self, servers: str, topic: str, plan: Plan, documents: Sequence[Document], clock: Clock) -> None:
+        # The client goes on trying for five minutes: what befalls the broker is no fault of the crawler's.
+        settings: dict[str, str | int | bool] = {"enable.idempotence": True, "linger.ms": 5, "log_level": 2}
+        self._producer = Producer({"bootstrap.servers": servers, **settings})
+        self._topic = topic
+        self._plan = plan
+        self._documents = documents
+        self._clock = clock
+        self._random = random.Random(plan.seed)  # noqa: S311 - no secret
+        self.sent: list[list[float]] = [[] for _ in range(plan.partitions)]  # monotonic seconds, by offset
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Send no more, wait until the broker has everything; returns how many there are."""
+        self._stopping.set()
+        self._thread.join()
+        left = self._producer.flush(_FLUSH_SECONDS)
+        assert not left, f"{left} documents could not be sent"
+        return sum(map(len, self.sent))
+
+    def _run(self) -> None:
+        began, count = self._clock.monotonic(), 0
+        while not self._stopping.is_set():
+            now = self._clock.monotonic()
+            while count < (now - began) * self._plan.rate and self._send(count):
+                count += 1
+            self._producer.poll(0)
+            self._stopping.wait(_TICK_SECONDS)
+
+    def _send(self, count: int) -> bool:
+        partition = count % len(self.sent)
+        number = len(self.sent[partition])
+        url = f"https://fault.example/{partition}/{number % _URLS}"
+        try:
+            self._producer.produce(self._topic, self._value(url, count), url.encode(), partition)
+        except BufferError:
+            return False  # the broker is away; what is due is sent when it is back
+        self.sent[partition].append(self._clock.monotonic())
+        return True
+
+    def _value(self, url: str, count: int) -> bytes:
+        if self._random.random() < self._plan.poison:
+            return self._random.choice(POISON)
+        document = self._documents[count % len(self._documents)]
+        return Document(url, f"{count}", document.text, document.lang).to_json()

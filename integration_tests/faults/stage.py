@@ -1,0 +1,204 @@
+"""One system under one fault, from the first document to the audit."""
+
+import random
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from integration_tests.broker import Kafka
+from integration_tests.faults.fleet import Fleet, Footprint
+from integration_tests.faults.generator import Generator, Plan
+from integration_tests.faults.timeline import Timeline
+from integration_tests.system import CLF, System, wait_until
+from schemas.document import Document
+from worker.clock import Clock
+
+WARM_SECONDS = 2.0
+STEADY_SECONDS = 4.0
+DRAIN_SECONDS = 60.0
+_MEMORY_SLACK = 64 * 2**20
+_THREADS_SLACK, _DESCRIPTORS_SLACK = 2, 8
+_OPTIONS = ("--log-level", "info", "--group-protocol", "classic")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of one fault.
+
+    Attributes:
+        rounds: how often it was injected.
+        documents: sent in all.
+        findings: of the audit, by kind; empty when all holds.
+        broken: sentences about what else did not hold.
+        longest_gap: seconds between two results of one partition, by what the partitions had to do with the fault.
+        recovery: seconds from the end of the fault until each partition had settled a document sent after it.
+    """
+
+    fault: str
+    seed: int
+    rounds: int = 0
+    documents: int = 0
+    findings: dict[str, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    longest_gap: dict[str, float] = field(default_factory=dict)
+    recovery: float | None = None
+    facts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything does."""
+        return not self.findings and not self.broken
+
+    def must(self, holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
+        """Note a promise that does not hold."""
+        if not holds:
+            self.broken.append(otherwise)
+
+    def gap(self, of: str, seconds: float, *, most: float | None = None) -> None:
+        """Note a gap, and that it may be `most` seconds."""
+        self.longest_gap[of] = max(seconds, self.longest_gap.get(of, 0.0))
+        self.must(most is None or seconds <= most, f"a gap of {seconds:.1f} s on {of} partitions, {most} s allowed")
+
+    def most(self, fact: str, value: float) -> None:
+        """Note the largest of some values."""
+        self.facts[fact] = max(value, self.facts.get(fact, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a system is set up for a fault."""
+
+    partitions: int = 6
+    workers: int = 3
+    rate: float = 1200.0
+    poison: float = 0.0
+    options: tuple[str, ...] = ()
+
+
+class Stage:
+    """The parts of one run. Use `staged`."""
+
+    def __init__(
+        self, system: System, models: Path, setting: Setting, documents: Sequence[Document], clock: Clock, seed: int
+    ) -> None:
+        self.system = system
+        self.setting = setting
+        self.clock = clock
+        self.random = random.Random(seed)  # noqa: S311 - no secret
+        servers = system.kafka.bootstrap_servers
+        plan = Plan(setting.partitions, setting.rate, setting.poison, seed)
+        self.generator = Generator(servers, system.documents, plan, documents, clock)
+        topics = dict.fromkeys((system.classifications, system.dead_letters), setting.partitions)
+        self.timeline = Timeline(servers, topics, system.dead_letters, clock)
+        options = (*_OPTIONS, "--models", str(models), *setting.options)
+        self.fleet = Fleet(system, options, clock, system.directory)
+        self._models = models
+        self.footprints: dict[int, Footprint] = {}
+        self.steady_rate = 0.0
+
+    def warm_up(self) -> None:
+        """The first two phases: all workers at work, then some seconds to compare with."""
+        for slot in range(self.setting.workers):
+            self.fleet.start(slot)
+        self.fleet.await_ready(*range(self.setting.workers))
+        self.timeline.start()
+        self.generator.start()
+        wait_until(lambda: len(self.timeline.arrivals) == self.setting.partitions, "every partition is at work")
+        self.clock.sleep(WARM_SECONDS)
+        began = self.clock.monotonic()
+        self.clock.sleep(STEADY_SECONDS)
+        self.steady_rate = self.timeline.settled(began, self.clock.monotonic()) / STEADY_SECONDS
+        self.footprints = self.fleet.footprints()
+
+    def await_recovery(self, verdict: Verdict, healed: float, *, within: float) -> None:
+        """Wait until each partition has settled a document that was sent after `healed`."""
+
+        def recovered() -> bool:
+            found = self.timeline.arrived_by(self.generator.sent, healed)
+            if found is not None:
+                verdict.recovery = max(found - healed, verdict.recovery or 0.0)
+            return found is not None
+
+        try:
+            wait_until(recovered, "every partition is at work again", within)
+        except AssertionError:
+            verdict.must(False, f"no recovery in {within:g} s")  # noqa: FBT003 - reads as a sentence
+
+    def finish(self, verdict: Verdict, *, steady_fleet: bool) -> None:
+        """The last phase: no more documents, everything settled, and then whatever must hold after any fault.
+
+        `steady_fleet` says that no worker was started anew, so that their metrics and footprints can be compared.
+        """
+        verdict.documents = self.generator.stop()
+        try:
+            wait_until(lambda: self.system.settled() >= verdict.documents, "lag 0", DRAIN_SECONDS)
+        except AssertionError:
+            verdict.must(False, f"{verdict.documents - self.system.settled()} documents still wait")  # noqa: FBT003 - as above
+        if steady_fleet:
+            self._compare_with_before(verdict)
+        codes = self.fleet.stop()
+        verdict.must(set(codes) <= {0}, f"exit codes {codes} of workers that were asked to stop")
+        self.clock.sleep(0.5)
+        self.timeline.stop()
+        self._compare_readers(verdict)
+        self._audit(verdict)
+
+    def _compare_with_before(self, verdict: Verdict) -> None:
+        for slot, now in self.fleet.footprints().items():
+            before = self.footprints[slot]
+            verdict.must(
+                now.memory <= before.memory + _MEMORY_SLACK
+                and now.threads <= before.threads + _THREADS_SLACK
+                and now.descriptors <= before.descriptors + _DESCRIPTORS_SLACK,
+                f"worker {slot} held {before} before and {now} after",
+            )
+        told = sum(worker.metric("clf_records_total{") for worker in self.fleet.workers.values())
+        verdict.must(told == verdict.documents, f"/metrics tell of {told:.0f} settled documents")
+
+    def _compare_readers(self, verdict: Verdict) -> None:
+        """The reader that was there and one that comes now see the same records in the same order."""
+        for topic in (self.system.classifications, self.system.dead_letters):
+            now: dict[int, list[int]] = {}
+            for record in self.system.kafka.read(topic):
+                now.setdefault(record.partition, []).append(record.offset)
+            then = {partition: seen for (name, partition), seen in self.timeline.seen.items() if name == topic}
+            verdict.must(then == now, f"two readers of {topic} saw different records")
+
+    def _audit(self, verdict: Verdict) -> None:
+        command = [*CLF, "verify", *self.system.options(), "--json", "--recompute", "1", "--models", str(self._models)]
+        found = subprocess.run([*command, "--patience", "15"], capture_output=True, check=False, timeout=300)
+        assert found.returncode in {0, 1}, found.stderr.decode()
+        report = orjson.loads(found.stdout)
+        verdict.findings = {kind: count for kind, count in report["findings"].items() if count}
+        verdict.broken += [f"{e['finding']}: {e['place']} {e['detail']}" for e in report["examples"]]
+        audited = sum(partition["documents"] for partition in report["partitions"])
+        verdict.must(audited == verdict.documents, f"{audited} documents audited, {verdict.documents} sent")
+
+
+@contextmanager
+def staged(  # noqa: PLR0913 - what a run is made of
+    kafka: Kafka,
+    directory: Path,
+    models: Path,
+    setting: Setting,
+    documents: Sequence[Document],
+    clock: Clock,
+    *,
+    name: str,
+    seed: int,
+) -> Iterator[Stage]:
+    """Topics of its own, and nothing left running or lying about afterwards."""
+    system = System(kafka, directory, f"documents.{name}", f"results.{name}", f"dead.{name}", f"group.{name}")
+    topics = (system.documents, system.classifications, system.dead_letters)
+    for topic, size in zip(topics, (1_048_588, 1_200_000, 1_200_000), strict=True):
+        kafka.create_topic(topic, setting.partitions, {"max.message.bytes": str(size)})
+    stage = Stage(system, models, setting, documents, clock, seed)
+    try:
+        yield stage
+    finally:
+        stage.fleet.kill()
+        kafka.delete_topics(*topics)
