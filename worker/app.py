@@ -33,10 +33,11 @@ from worker.stream.batch import BatchLimits
 from worker.stream.breaker import Breaker
 from worker.stream.checkpoint import Checkpoint
 from worker.stream.deadline import Deadline
-from worker.stream.errors import FatalError, StreamError
+from worker.stream.errors import DeniedError, FatalError, StreamError
 from worker.stream.loop import LoopLimits, Stages, StreamLoop
 from worker.stream.ports import Publisher
 from worker.stream.processor import Destination, Processor
+from worker.watchdog import Seen, Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,12 @@ def run_worker(config: WorkerConfig, clock: Clock | None = None) -> int:
         except (CannotStartError, ClusterError, SlotError, SettingsError, StoreError, BundleError) as error:
             log.error("cannot_start", reason=str(error))  # noqa: TRY400 - the sentence is the message, not the stack
             return ExitCode.CANNOT_START
+        except DeniedError as error:
+            # Before the first partition came, the worker never worked: to start it again helps as little as then.
+            code = ExitCode.FATAL if worker.has_run else ExitCode.CANNOT_START
+            event = "fatal" if worker.has_run else "cannot_start"
+            log.error(event, kind=type(error).__name__, reason=str(error))  # noqa: TRY400 - as above
+            worker.crash(code)
         except StreamError as error:
             log.error("fatal", kind=type(error).__name__, reason=str(error))  # noqa: TRY400 - as above
             worker.crash()
@@ -87,6 +94,9 @@ class _Worker:
         self._clock = clock
         self._lifecycle = Lifecycle()
         self._metrics = Metrics(CollectorRegistry(), clock, config.topics, version("clf-worker"))
+        self._loop: StreamLoop | None = None
+        self._watchdog: Watchdog | None = None
+        self.has_run = False  # whether it ever had a partition
 
     def run(self, signals: StopSignals) -> int:
         """Live once. Raises what kept it from starting or from going on."""
@@ -95,7 +105,9 @@ class _Worker:
             with Slot(self._config.group.group, self._config.group.slot) as slot:
                 running = self._start(slot)
                 log.info("started", slot=slot.name, metrics=f"http://{http.host}:{http.port}/metrics")
-                self._serve(running.loop, signals)
+                self._watchdog = self._watchdog_of(running.loop)
+                with self._watchdog.running():
+                    self._serve(running.loop, signals)
                 self._stop(running)
         finally:
             http.close()
@@ -107,11 +119,16 @@ class _Worker:
         log.warning("forced", reason="A second signal came before everything in hand was committed.")
         self._exit(ExitCode.FATAL)
 
-    def crash(self) -> None:
+    def crash(self, code: int = ExitCode.FATAL) -> None:
         """Leave without waiting for a client that may never answer; nothing uncommitted is lost by that."""
         if self._lifecycle.state is not State.STOPPED:
             self._lifecycle.move(State.FAILED)
-        self._exit(ExitCode.FATAL)
+        self._exit(code)
+
+    def _give_up(self) -> None:
+        """The same from the watchdog's thread, while the others hang."""
+        remove_service_file(self._config.http.service_file)
+        self.crash()
 
     @staticmethod
     def _exit(code: int) -> None:
@@ -125,7 +142,7 @@ class _Worker:
             server = HttpServer(
                 config.http_host,
                 config.http_port,
-                routes(lambda: self._lifecycle.not_ready_because, self._metrics.exposition),
+                routes(self._not_ready_because, self._metrics.exposition),
             )
             write_service_file(config.service_file, {HEALTH: f"{server.host}:{server.port}"})
         except OSError as error:
@@ -134,6 +151,9 @@ class _Worker:
                 f"written: {error}. Another worker may have the port: take --http-port 0 for a free one."
             ) from error
         return server
+
+    def _not_ready_because(self) -> str | None:
+        return self._lifecycle.not_ready_because or (self._watchdog.reason if self._watchdog else None)
 
     def _live_models(self) -> LiveModels:
         live = open_live_models(self._config.scoring)
@@ -170,7 +190,8 @@ class _Worker:
         producer = kafka_settings.producer(kafka_settings.common(servers, properties, "producer"), limit)
         publisher = self._publisher(producer, slot, source)
         log.info("consumer_settings", settings=kafka_settings.redacted(consumer))
-        loop = self._loop(source, publisher, live, topics[config.topics.dead_letters].partitions)
+        loop = self._loop_of(source, publisher, live, topics[config.topics.dead_letters].partitions)
+        self._loop = loop
         source.subscribe(loop)
         self._lifecycle.move(State.WAITING)
         reloads = start_reloads(config.scoring, config.reload, live, self._metrics, self._clock)
@@ -187,10 +208,10 @@ class _Worker:
         try:
             publisher.open(Deadline(self._clock, _START_TIMEOUT))
         except StreamError as error:
-            raise CannotStartError(f"Transactions cannot be used: {error}.") from error
+            raise CannotStartError(f"Transactions cannot be used: {str(error).rstrip('.')}.") from error
         return publisher
 
-    def _loop(
+    def _loop_of(
         self, source: GroupSource, publisher: Publisher, live: LiveModels, dead_letter_partitions: int
     ) -> StreamLoop:
         config, clock = self._config, self._clock
@@ -221,7 +242,14 @@ class _Worker:
 
     def _on_statistics(self, statistics: bytes) -> None:
         documents = self._config.topics.documents
-        self._metrics.lags(lag_by_partition(statistics, documents, self._metrics.committed_offsets))
+        idle = self._loop is None or self._loop.idle
+        self._metrics.lags(lag_by_partition(statistics, documents, self._metrics.committed_offsets, idle=idle))
+
+    def _watchdog_of(self, loop: StreamLoop) -> Watchdog:
+        def see() -> Seen:
+            return Seen(loop.commits, loop.turns, len(loop.assignment), self._metrics.waiting > 0 or not loop.idle)
+
+        return Watchdog(see, self._metrics, self._give_up, self._clock, self._config.guarantee.stuck_after)
 
     # --- serve and stop -----------------------------------------------------------------------------------------
 
@@ -234,6 +262,7 @@ class _Worker:
         while not signals.stopping():
             loop.run_once()
             self._lifecycle.move(State.RUNNING if loop.assignment else State.WAITING)
+            self.has_run |= bool(loop.assignment)
 
     def _stop(self, running: _Running) -> None:
         """Along the data flow: not ready, no intake, finish what is in hand, leave the group, let the client go."""

@@ -105,6 +105,12 @@ class Guarantee:
         type=FiniteRange(1, 900),
     )
     drain_timeout: float = option(30.0, "Seconds for finishing what is in hand on SIGTERM.", type=SECONDS)
+    stuck_after: float = option(
+        60.0,
+        "Seconds without a commit, while records wait, after which the worker is not ready and logs what its threads "
+        "do; after twice that it exits with 4. 0 switches this off.",
+        type=FiniteRange(0),
+    )
 
 
 @dataclass(frozen=True, slots=True)

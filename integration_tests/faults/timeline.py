@@ -1,9 +1,10 @@
 """A reader that is there all the time: what became visible, when, and in which order."""
 
 import threading
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
@@ -62,12 +63,15 @@ class Timeline:
 
     def arrived_by(self, sent: Sequence[Sequence[float]], since: float) -> float | None:
         """When each partition had given out a document sent after `since`; None when one has not yet."""
+        firsts = [bisect_left(stamps, since) for stamps in sent]  # offsets, which are in order of time
         times = []
-        for partition, stamps in enumerate(sent):
-            first = next((t for t, offset in self.arrivals[partition] if stamps[offset] >= since), None)
-            if first is None:
+        for partition, first in enumerate(firsts):
+            arrivals = self.arrivals[partition]
+            at = bisect_left(arrivals, since, key=lambda arrival: arrival[0])
+            found = next((t for t, offset in islice(arrivals, at, None) if offset >= first), None)
+            if found is None:
                 return None
-            times.append(first)
+            times.append(found)
         return max(times)
 
     def _run(self) -> None:

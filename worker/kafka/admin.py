@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -20,6 +20,7 @@ from worker.audit.ports import Extent
 from worker.clock import SystemClock
 from worker.config import Topics
 from worker.kafka.client_log import LOGGING, log_client_error
+from worker.kafka.errors import NOTHING, Needs, advice, on_group, on_topic
 from worker.kafka.settings import Settings
 from worker.stream.deadline import Deadline
 
@@ -63,7 +64,8 @@ class Cluster:
             raise ClusterError(f"The Kafka settings are not accepted: {error.args[0]}") from error
 
     def _on_error(self, error: KafkaError) -> None:
-        self._last_error = error
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's name for it
+            self._last_error = error  # which says why they are down
         log_client_error(error)
 
     def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
@@ -81,7 +83,8 @@ class Cluster:
             try:
                 entries = future.result()
             except KafkaException as error:
-                raise self._refused(f"reading the configuration of topic {resource.name}", error) from error
+                needs = Needs(on_topic("DESCRIBE_CONFIGS", resource.name))
+                raise self._refused(f"reading the configuration of topic {resource.name}", error, needs) from error
             infos[resource.name] = TopicInfo(
                 found[resource.name], int(entries[MAX_BYTES].value), entries[CLEANUP].value
             )
@@ -91,17 +94,31 @@ class Cluster:
         """How many partitions those of `names` have that exist; asks for less rights than `topics`.
 
         Raises:
-            ClusterError: no broker answers.
+            ClusterError: no broker answers, or a topic may not be seen.
         """
         try:
             metadata = self._client.list_topics(timeout=self._timeout)
         except KafkaException as error:
             raise self._unreachable(error) from error
-        return {
+        found = {
             name: len(topic.partitions)
             for name, topic in metadata.topics.items()
             if name in names and topic.error is None
         }
+        self._refuse_hidden(name for name in names if name not in found)
+        return found
+
+    def _refuse_hidden(self, names: Iterable[str]) -> None:
+        """A list of all topics leaves out what its reader may not see. Asked for by name, a broker says so."""
+        missing = list(names)
+        if not missing:
+            return
+        for name, future in self._client.describe_topics(
+            TopicCollection(missing), request_timeout=self._timeout
+        ).items():
+            error = future.exception()
+            if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise self._refused(f"looking for topic {name}", error, Needs(on_topic("DESCRIBE", name))) from error
 
     def create(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
         """Create one topic. One that exists already is left as it is."""
@@ -110,7 +127,7 @@ class Cluster:
             self._client.create_topics([topic], request_timeout=self._timeout)[name].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise self._refused(f"creating topic {name}", error) from error
+                raise self._refused(f"creating topic {name}", error, Needs(on_topic("CREATE", name))) from error
         self._await_metadata(name)
 
     def _await_metadata(self, name: str) -> None:
@@ -128,7 +145,8 @@ class Cluster:
         try:
             self._client.incremental_alter_configs([resource], request_timeout=self._timeout)[resource].result()
         except KafkaException as error:
-            raise self._refused(f"changing {key} of topic {name}", error) from error
+            needs = Needs(on_topic("ALTER_CONFIGS", name))
+            raise self._refused(f"changing {key} of topic {name}", error, needs) from error
 
     def committed(self, group: str, topic: str) -> int:
         """How many records of `topic` the group has committed, from offset 0; offsets in open transactions wait."""
@@ -143,7 +161,8 @@ class Cluster:
             )[group]
             positions = future.result().topic_partitions
         except KafkaException as error:
-            raise self._refused(f"reading the offsets of group {group}", error) from error
+            needs = Needs(on_topic("DESCRIBE", topic), on_group("DESCRIBE", group))
+            raise self._refused(f"reading the offsets of group {group}", error, needs) from error
         return {place.partition: place.offset for place in positions if place.topic == topic and place.offset >= 0}
 
     def extents(self, topic: str) -> dict[int, Extent]:
@@ -169,7 +188,8 @@ class Cluster:
         try:
             return {place.partition: future.result().offset for place, future in futures.items()}
         except KafkaException as error:
-            raise self._refused(f"reading the offsets of topic {topic}", error) from error
+            needs = Needs(on_topic("DESCRIBE", topic))
+            raise self._refused(f"reading the offsets of topic {topic}", error, needs) from error
 
     def delete(self, names: Collection[str]) -> None:
         """Delete topics and all that is in them."""
@@ -177,18 +197,21 @@ class Cluster:
             try:
                 future.result()
             except KafkaException as error:
-                raise self._refused(f"deleting topic {name}", error) from error
+                raise self._refused(f"deleting topic {name}", error, Needs(on_topic("DELETE", name))) from error
 
     def _unreachable(self, error: KafkaException) -> ClusterError:
         self._client.poll(0)  # delivers what the client knows better than "transport failure"
-        reason = (self._last_error or error.args[0]).str()
+        told = self._last_error or error.args[0]
+        if help_ := advice(told, NOTHING):
+            return ClusterError(f"{self._servers} refuses this client: {told.str()}. {help_}")
         return ClusterError(
-            f"No Kafka broker answers at {self._servers}: {reason}. Start one with `clf kafka start`, or name yours "
-            "with --bootstrap-servers (CLF_BOOTSTRAP_SERVERS) and its security settings with --kafka-config."
+            f"No Kafka broker answers at {self._servers}: {told.str()}. Start one with `clf kafka start`, or name "
+            "yours with --bootstrap-servers (CLF_BOOTSTRAP_SERVERS) and its security settings with --kafka-config."
         )
 
-    def _refused(self, doing: str, error: KafkaException) -> ClusterError:
-        return ClusterError(f"The broker refused while {doing}: {error.args[0].str()}.")
+    def _refused(self, doing: str, error: KafkaException, needs: Needs) -> ClusterError:
+        sentence = f"The broker refused while {doing}: {error.args[0].str()}."
+        return ClusterError(f"{sentence} {advice(error.args[0], needs)}".rstrip())
 
 
 def problems(topics: Topics, found: Mapping[str, TopicInfo]) -> list[str]:

@@ -1,6 +1,5 @@
 """The consuming side: the worker's source of records, and a plain reader for the tools."""
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -12,10 +11,11 @@ from confluent_kafka import TopicPartition as ClientPartition
 from schemas.headers import Headers
 from worker.clock import Clock, SystemClock
 from worker.kafka.client_log import LOGGING
-from worker.kafka.errors import translate
+from worker.kafka.errors import Needs, on_group, on_topic, translate
+from worker.kafka.membership import generation
 from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
-from worker.stream.errors import FatalError, RetriableError
+from worker.stream.errors import AbortableError, FatalError, RetriableError
 from worker.stream.ports import RebalanceListener
 from worker.stream.records import Record, TopicPartition
 
@@ -33,9 +33,6 @@ _MOST_AT_ONCE = 256
 _ANSWER_SECONDS = 10
 _STALL_SECONDS = 30.0
 
-# librdkafka's serialised group metadata: this magic, then the generation as a native 32-bit integer.
-_METADATA_MAGIC = b"CGMDv2:"
-
 
 class GroupSource:
     """A member of the consumer group. Offsets are committed by the publisher, never here."""
@@ -47,6 +44,7 @@ class GroupSource:
             SettingsError: a setting is unknown or has a wrong value.
         """
         self._topic = topic
+        self._needs = Needs(on_topic("READ", topic), on_group("READ", str(settings.get("group.id", ""))))
         self._listener: RebalanceListener | None = None
         self._assigned: set[TopicPartition] = set()
         self._given_up: set[TopicPartition] = set()  # while the present poll gathers
@@ -89,7 +87,7 @@ class GroupSource:
     def _consume(self, max_records: int, timeout: float) -> list[Record]:
         # A revocation in the midst of this call concerns what it gathered before. The client removes that by a mark in
         # its queue, which may still be behind more records than were asked for.
-        records = to_records(self._consumer.consume(max_records, timeout))
+        records = to_records(self._consumer.consume(max_records, timeout), self._needs)
         if self._assigned.issuperset({record.source for record in records}):
             return records
         return [record for record in records if record.source in self._assigned]
@@ -100,11 +98,7 @@ class GroupSource:
         A negative generation must never reach the broker: offsets that carry it are not checked against the group.
         """
         metadata: bytes = self._consumer.consumer_group_metadata()
-        start = len(_METADATA_MAGIC)
-        if not metadata.startswith(_METADATA_MAGIC):
-            raise FatalError("This librdkafka writes group metadata in an unknown form; install the pinned version.")
-        generation = int.from_bytes(metadata[start : start + 4], sys.byteorder, signed=True)
-        return metadata if generation >= 0 else None
+        return metadata if generation(metadata) >= 0 else None
 
     def pause(self) -> None:
         """Deliver nothing more, while polls keep the membership alive."""
@@ -171,6 +165,7 @@ class TopicReader:
             "auto.offset.reset": "earliest",
         }
         self._clock = clock or SystemClock()
+        self._topics: set[str] = set()
         try:
             self._consumer = Consumer({**settings, **own, **LOGGING})
         except KafkaException as error:
@@ -184,13 +179,15 @@ class TopicReader:
         try:
             found = self._consumer.get_watermark_offsets(ClientPartition(*source), timeout=_ANSWER_SECONDS)
         except KafkaException as error:
-            raise translate(error.args[0], f"asking for the offsets of {source.topic}/{source.partition}") from error
+            doing = f"asking for the offsets of {source.topic}/{source.partition}"
+            raise translate(error.args[0], doing, Needs(on_topic("READ", source.topic))) from error
         if found is None:
             raise RetriableError(f"No answer in {_ANSWER_SECONDS} s about {source.topic}/{source.partition}.")
         return Bounds(*found)
 
     def assign_at(self, starts: Mapping[TopicPartition, int]) -> None:
         """Read these partitions, each from the offset given."""
+        self._topics = {source.topic for source in starts}
         self._consumer.assign([ClientPartition(*source, offset) for source, offset in starts.items()])
 
     def assign(self, topic: str, partitions: int, *, from_beginning: bool) -> dict[TopicPartition, int]:
@@ -201,7 +198,7 @@ class TopicReader:
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Up to `max_records` records; waits `timeout` seconds at most."""
-        return to_records(self._consumer.consume(max_records, timeout))
+        return to_records(self._consumer.consume(max_records, timeout), Needs(on_topic("READ", *self._topics)))
 
     def batches_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[list[Record]]:
         """Every record of the assigned partitions before these end offsets; 0 means that there is none.
@@ -233,18 +230,19 @@ class TopicReader:
         self._consumer.close()
 
 
-def to_records(messages: list[Message]) -> list[Record]:
-    """The records among what the client delivered.
+def to_records(messages: list[Message], needs: Needs) -> list[Record]:
+    """The records among what the client delivered. `needs` are the rights it takes.
 
     Raises:
         FatalError: an error was among them that the client cannot get over by itself.
+        FencedError: another member has this one's place.
     """
     records: list[Record] = []
     sources: dict[tuple[Any, Any], TopicPartition] = {}
     for message in messages:
         error = message.error()
         if error is not None:
-            _raise_if_fatal(error)
+            _raise_if_severe(error, needs)
             continue
         # The stub allows None throughout, which only a message with an error has.
         where: tuple[Any, Any] = (message.topic(), message.partition())
@@ -276,32 +274,31 @@ def _headers(message: Message) -> Headers:
     return tuple(headers) if headers else ()
 
 
-# What the client gets over by itself: it says so, and goes on.
-_PASSING = frozenset(
-    {
-        KafkaError._PARTITION_EOF,  # noqa: SLF001 - the client's names for its local errors begin with an underscore
-        KafkaError._TRANSPORT,  # noqa: SLF001 - as above
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - as above
-        KafkaError._TIMED_OUT,  # noqa: SLF001 - as above
-        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - as above
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }
-)
+# How the client's sentence begins when it has no committed offset to start from. It does not ask again, whatever the
+# error was: that partition would stand still, ours and unread.
+_STRANDED = "Failed to fetch committed offset"
 
 
-def _raise_if_fatal(error: KafkaError) -> None:
-    if error.fatal() or (error.code() not in _PASSING and not error.retriable()):
-        raise translate(error, "reading documents")
+def _raise_if_severe(error: KafkaError, needs: Needs) -> None:
+    """The client gets over what may be retried, and over what makes a member join again: it says so, and goes on."""
+    mapped = translate(error, "reading records", needs)
+    if not isinstance(mapped, RetriableError | AbortableError):
+        raise mapped
+    if error.str().startswith(_STRANDED):
+        raise FatalError(str(mapped))
     log.warning("consumer_error", error=error.name(), detail=error.str())
 
 
 def lag_by_partition(
-    statistics: bytes, topic: str, committed: Mapping[TopicPartition, int]
+    statistics: bytes, topic: str, committed: Mapping[TopicPartition, int], *, idle: bool
 ) -> dict[TopicPartition, int]:
     """Records not yet settled, per assigned partition, from librdkafka's statistics.
 
     The end of a partition is the last stable offset, which is as far as committed reads go. `committed` are the
     offsets this worker committed itself; the client does not know those, since they went with its transactions.
+
+    Behind the last record there may be markers of its writers' transactions, and what they aborted: nobody gets those,
+    so nobody commits them. Where the client has passed them all and this worker is `idle`, there is no lag.
     """
     partitions = orjson.loads(statistics).get("topics", {}).get(topic, {}).get("partitions", {})
     lags: dict[TopicPartition, int] = {}
@@ -309,6 +306,8 @@ def lag_by_partition(
         source = TopicPartition(topic, int(number))
         end = figures["ls_offset"]
         position = committed.get(source, max(figures["committed_offset"], figures["lo_offset"]))
+        if idle and figures["app_offset"] >= end:
+            position = end
         if figures["desired"] and end >= 0 and position >= 0:
             lags[source] = max(0, end - position)
     return lags

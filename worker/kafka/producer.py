@@ -8,10 +8,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.kafka.client_log import LOGGING
-from worker.kafka.errors import REJOINING, translate
+from worker.kafka.errors import Needs, on_group, on_topic, translate
+from worker.kafka.membership import group
 from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
-from worker.stream.errors import AbortableError, FatalError, RetriableError
+from worker.stream.errors import AbortableError, FatalError, RetriableError, StreamError
 from worker.stream.records import Outgoing, TopicPartition
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,9 @@ _ROOM_SECONDS = 0.1
 # What a broker holds against one record, or against its neighbours in the same request.
 _REJECTIONS = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "_INVALID_DIFFERENT_RECORD"})
 
+# A transaction's error that says no more than that: see the delivery reports.
+_DELIVERIES_FAILED = "_INCONSISTENT"
+
 
 class _Deliveries:
     """A producer whose delivery callback only records. The first failure is raised by the caller's next call."""
@@ -31,12 +35,14 @@ class _Deliveries:
             self.producer = Producer({**settings, **LOGGING, "on_delivery": self._on_delivery})
         except KafkaException as error:
             raise refused(error.args[0].str()) from error
+        self.topics: set[str] = set()  # that were written to
         self._failure: KafkaError | None = None
+        self._failed_topic = ""
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        del message
         if error is not None and self._failure is None:
             self._failure = error
+            self._failed_topic = message.topic() or ""
 
     def forget(self) -> None:
         """Start a new unit: failures of an aborted one do not count."""
@@ -45,12 +51,17 @@ class _Deliveries:
     def raise_failure(self) -> None:
         """Raise the first failed delivery, if there was one."""
         if self._failure is not None:
-            raise translate(self._failure, "publishing results")
+            raise self.translated(self._failure, "publishing results", Needs(on_topic("WRITE", self._failed_topic)))
+
+    def translated(self, error: KafkaError, doing: str, needs: Needs) -> StreamError:
+        """The error of ours for a client error that came while publishing."""
+        return translate(error, doing, needs)
 
     def send(self, outgoing: Iterable[Outgoing]) -> None:
         """Hand every record to the client, waiting for room where its queue is full."""
-        produce = self.producer.produce
+        produce, topics = self.producer.produce, self.topics
         for topic, partition, key, value, headers in outgoing:
+            topics.add(topic)
             while True:
                 try:
                     if headers:
@@ -62,18 +73,45 @@ class _Deliveries:
                     self.producer.poll(_ROOM_SECONDS)
                     self.raise_failure()
                 except KafkaException as error:
-                    raise translate(error.args[0], f"handing a record of {topic} to the client") from error
+                    doing, needs = f"handing a record of {topic} to the client", Needs(on_topic("WRITE", topic))
+                    raise self.translated(error.args[0], doing, needs) from error
         self.producer.poll(0)
         self.raise_failure()
 
 
-def _retrying(call: Callable[[float], object], deadline: Deadline, doing: str) -> None:
+class _TransactionDeliveries(_Deliveries):
+    """Those of a transaction, which may fail as a whole: then every record fails, and only the client knows why."""
+
+    def translated(self, error: KafkaError, doing: str, needs: Needs) -> StreamError:
+        """As for the transaction's own error, where it has one."""
+        cause = self._cause()
+        return (
+            translate(error, doing, needs)
+            if cause is None
+            else translate(cause, doing, Needs(on_topic("WRITE", *self.topics)))
+        )
+
+    def _cause(self) -> KafkaError | None:
+        """Why the transaction failed; None when it did not.
+
+        The client tells whoever asks it to begin another one, which it never does while this one is not at its end.
+        """
+        try:
+            self.producer.begin_transaction()
+        except KafkaException as error:
+            state: KafkaError = error.args[0]
+            if state.name() != _DELIVERIES_FAILED and (state.fatal() or state.txn_requires_abort()):
+                return state
+        return None
+
+
+def _retrying(call: Callable[[float], object], deadline: Deadline, doing: str, needs: Needs) -> None:
     """Repeat `call` while its error is retriable and time is left; it is handed the seconds that remain."""
     while True:
         try:
             call(deadline.remaining())
         except KafkaException as error:
-            mapped = translate(error.args[0], doing)
+            mapped = translate(error.args[0], doing, needs)
             if isinstance(mapped, RetriableError) and not deadline.expired:
                 continue
             raise mapped from error
@@ -86,12 +124,13 @@ class TransactionalPublisher:
 
     def __init__(self, settings: Settings) -> None:
         """`settings` hold a transactional id that only this worker uses."""
-        self._deliveries = _Deliveries(settings)
+        self._deliveries = _TransactionDeliveries(settings)
         self._producer = self._deliveries.producer
+        self._id = str(settings["transactional.id"])
 
     def open(self, deadline: Deadline) -> None:
         """Register the transactional id: fences whoever had it, and aborts what a dead predecessor left open."""
-        _retrying(self._producer.init_transactions, deadline, "registering the transactional id")
+        _retrying(self._producer.init_transactions, deadline, "registering the transactional id", self._needs())
 
     def begin(self) -> None:
         """Start a transaction."""
@@ -99,7 +138,7 @@ class TransactionalPublisher:
         try:
             self._producer.begin_transaction()
         except KafkaException as error:
-            raise translate(error.args[0], "beginning a transaction") from error
+            raise translate(error.args[0], "beginning a transaction", self._needs()) from error
 
     def send(self, outgoing: Iterable[Outgoing]) -> None:
         """Hand records to the client; the first failed delivery is raised here or by `commit`."""
@@ -112,9 +151,13 @@ class TransactionalPublisher:
             lambda left: self._producer.send_offsets_to_transaction(positions, membership, left),
             deadline,
             "adding the offsets to the transaction",
+            self._needs({source.topic for source in offsets}, group(membership)),
         )
         try:
-            _retrying(self._producer.commit_transaction, deadline, "committing the transaction")
+            _retrying(self._producer.commit_transaction, deadline, "committing the transaction", self._needs())
+        except AbortableError:
+            self._deliveries.raise_failure()  # it may say more, and be worse: running the batch again may not help
+            raise
         except RetriableError as error:
             raise FatalError(f"The outcome of a transaction is unknown: {error}") from error
 
@@ -123,11 +166,15 @@ class TransactionalPublisher:
 
     def abort(self, deadline: Deadline) -> None:
         """Abort the transaction."""
-        _retrying(self._producer.abort_transaction, deadline, "aborting the transaction")
+        _retrying(self._producer.abort_transaction, deadline, "aborting the transaction", self._needs())
 
     def close(self) -> None:
         """Drop what is queued, so that the client does not wait for it."""
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+    def _needs(self, read: Iterable[str] = (), member_of: str = "") -> Needs:
+        topics = on_topic("WRITE", *self._deliveries.topics) + on_topic("READ", *read)
+        return Needs(topics, on_group("READ", member_of), f"WRITE on transactional-id {self._id}")
 
 
 class AtLeastOncePublisher:
@@ -168,8 +215,10 @@ class AtLeastOncePublisher:
             errors = [error.args[0]]
         if not errors:
             return
-        mapped = translate(errors[0], "committing offsets")
-        if errors[0].name() not in REJOINING and not isinstance(mapped, RetriableError):
+        topics = {source.topic for source in offsets}
+        needs = Needs(on_topic("READ", *topics), on_group("READ", group(self._consumer.consumer_group_metadata())))
+        mapped = translate(errors[0], "committing offsets", needs)
+        if not isinstance(mapped, RetriableError | AbortableError):
             raise mapped
         log.warning("offset_commit_refused", reason=str(mapped))
 
@@ -253,8 +302,10 @@ class _ToolDeliveries(_Deliveries):
     def raise_failure(self) -> None:
         """Raise the first failed delivery, if there was one that concerns more than its own record."""
         if self._failure is not None:
-            what = f"{self._failure.str()} ({self._failure.name()})"
+            reason = str(
+                translate(self._failure, "publishing records", Needs(on_topic("WRITE", self._failed_topic)))
+            ).rstrip(".")
             raise FatalError(
-                f"The cluster stopped taking records: {what}. Is it up, and may you write there? "
+                f"The cluster stopped taking records: {reason}. Is it up, and may you write there? "
                 "What was not acknowledged may or may not have arrived."
             )

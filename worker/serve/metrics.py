@@ -148,6 +148,7 @@ class Metrics(ServiceMetrics):
         self._documents = topics.documents
         self._oldest_ms: int | None = None
         self._committed: dict[TopicPartition, int] = {}
+        self.waiting = 0  # the lags together, as of the last statistics
         self._define_counters(partial(Counter, registry=registry))
         self._define_gauges(partial(Gauge, registry=registry))
         self._define_histograms(registry)
@@ -156,6 +157,7 @@ class Metrics(ServiceMetrics):
         self.records = counter("clf_records", "Input records settled, by how they ended.", ["topic", "outcome"])
         self.dead = counter("clf_dead_letters", "Records that became dead letters, by reason.", ["reason"])
         self.aborted = counter("clf_transactions_aborted", "Transactions that were aborted and run again.")
+        self.stalls = counter("clf_stalls", "Times the worker was found stuck: see --stuck-after.")
         self.rebalances = counter("clf_rebalances", "Changes of the assignment: assigned, revoked, lost.", ["event"])
 
     def _define_gauges(self, gauge: Callable[..., Gauge]) -> None:
@@ -164,6 +166,9 @@ class Metrics(ServiceMetrics):
         )
         self.assigned = gauge("clf_assigned_partitions", "Partitions assigned to this worker.", ["topic"])
         self.assigned.labels(self._documents).set(0)
+        self.is_stuck = gauge(
+            "clf_stuck", "1 while records wait and nothing has been committed for --stuck-after seconds."
+        )
         oldest = gauge(
             "clf_oldest_record_age_seconds",
             "Age of the oldest record that was read and is not yet committed; 0 when there is none.",
@@ -190,6 +195,7 @@ class Metrics(ServiceMetrics):
 
     def lags(self, lags: Mapping[TopicPartition, int]) -> None:
         """The present lag of every assigned partition; those of others vanish."""
+        self.waiting = sum(lags.values())
         self.lag.clear()
         for source, lag in lags.items():
             self.lag.labels(source.topic, str(source.partition)).set(lag)
@@ -198,6 +204,12 @@ class Metrics(ServiceMetrics):
     def committed_offsets(self) -> Mapping[TopicPartition, int]:
         """The offsets this worker committed since each partition was assigned to it."""
         return dict(self._committed)
+
+    def stuck(self, *, is_so: bool) -> None:
+        """The worker is stuck, or is not any more."""
+        self.is_stuck.set(is_so)
+        if is_so:
+            self.stalls.inc()
 
     # --- the loop's Observer -----------------------------------------------------------------------------------
 

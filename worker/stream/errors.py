@@ -24,5 +24,9 @@ class FatalError(StreamError):
     """The outcome is unknown or the client is unusable: exit, and start anew under the same slot."""
 
 
+class DeniedError(FatalError):
+    """The cluster does not let this worker do what it must: a person must grant the right that the text names."""
+
+
 class BreakerOpenError(FatalError):
     """Too large a share of the documents ended as dead letters: a person must look."""

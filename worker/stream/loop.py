@@ -83,6 +83,7 @@ class StreamLoop:
         self._gone: set[TopicPartition] = set()  # given up while their records were being processed
         self._paused = False
         self.assignment: set[TopicPartition] = set()
+        self.turns = self.commits = 0  # for whoever watches whether this one gets on
 
     def run_once(self) -> None:
         """One turn: move finished batches on, then take records in.
@@ -93,6 +94,7 @@ class StreamLoop:
         self._advance()
         self._take_in()
         self._observer.in_hand(self._oldest_in_hand())
+        self.turns += 1
 
     def drain(self, deadline: Deadline) -> bool:
         """Take nothing in any more and finish what is in hand. Returns whether all of it was committed in time."""
@@ -128,6 +130,7 @@ class StreamLoop:
         else:
             self._checkpoint.acknowledge(outcome)
             self._attempts = 0
+            self.commits += 1
             self._observer.committed(outcome, self._clock.time() * 1000)
 
     def _run_again(self, outcome: Outcome, error: AbortableError) -> None:

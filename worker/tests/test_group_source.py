@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.kafka import consumer
-from worker.kafka.consumer import GroupSource, to_records
+from worker.kafka.consumer import GroupSource, lag_by_partition, to_records
+from worker.kafka.errors import NOTHING
 from worker.stream.records import Record, TopicPartition
 from worker.tests.fakes import P0, P1
 
@@ -159,6 +161,42 @@ def test_given_up_and_assigned_again_within_one_poll(client: Client, source: Gro
 def test_header_names_the_client_cannot_decode() -> None:
     """A record whose header names are no UTF-8 is read without headers: it must not stop its partition for good."""
     broken: Any = [Told(P0, 1, SystemError("returned a result with an exception set")), Told(P0, 2, [("a", b"1")])]
-    records = to_records(broken)
+    records = to_records(broken, NOTHING)
     assert places(records) == [(P0, 1), (P0, 2)]
     assert [record.headers for record in records] == [(), (("a", b"1"),)]
+
+
+def statistics(**figures: int) -> bytes:
+    """What the client tells of partition 0; by default it has read three records of ten, and nothing is committed."""
+    told = {"desired": True, "ls_offset": 10, "lo_offset": 0, "committed_offset": -1001, "app_offset": 3, **figures}
+    return orjson.dumps({"topics": {"documents": {"partitions": {"0": told}}}})
+
+
+@pytest.mark.parametrize(
+    ("figures", "committed", "lag"),
+    [
+        ({}, {}, 10),
+        ({"committed_offset": 4}, {}, 6),
+        ({"committed_offset": 4}, {P0: 7}, 3),
+        ({"lo_offset": 8}, {}, 2),
+        ({"app_offset": 10}, {P0: 10}, 0),
+    ],
+)
+def test_lag(figures: dict[str, int], committed: dict[TopicPartition, int], lag: int) -> None:
+    """What is left between the best known offset and the end."""
+    for idle in (True, False):
+        assert lag_by_partition(statistics(**figures), "documents", committed, idle=idle) == {P0: lag}
+
+
+def test_no_lag_behind_the_last_record() -> None:
+    """Markers are read past and never delivered; only while something is in hand could records be among them."""
+    markers = statistics(app_offset=10)
+    assert lag_by_partition(markers, "documents", {P0: 7}, idle=True) == {P0: 0}
+    assert lag_by_partition(markers, "documents", {P0: 7}, idle=False) == {P0: 3}
+
+
+@pytest.mark.parametrize("figures", [{"desired": False}, {"ls_offset": -1001}, {"lo_offset": -1001}])
+def test_no_lag_is_made_up(figures: dict[str, int]) -> None:
+    """Of partitions that are not ours, or not known yet, nothing is said."""
+    assert lag_by_partition(statistics(**figures), "documents", {}, idle=False) == {}
+    assert lag_by_partition(b"{}", "documents", {}, idle=False) == {}

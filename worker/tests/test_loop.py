@@ -135,6 +135,16 @@ def test_a_full_batch_goes_through_all_stages() -> None:
     assert rig.loop.idle
 
 
+def test_turns_and_commits_are_counted() -> None:
+    """So that somebody else can see whether the loop gets on: a turn without a commit is none."""
+    rig = Rig(hold=True)
+    rig.into_commit(*records(P0, 0, 2))
+    assert (rig.loop.turns, rig.loop.commits) == (3, 0)
+    rig.committing.release()
+    rig.turn()
+    assert (rig.loop.turns, rig.loop.commits) == (4, 1)
+
+
 def test_a_batch_closes_on_bytes() -> None:
     """Fewer records than allowed are handed on when they are large enough together."""
     rig = Rig(max_bytes=100)

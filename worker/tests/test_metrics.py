@@ -41,7 +41,7 @@ DESIGNED = {
     "clf_predictions_total": {"lang", "name"},
     "clf_build_info": {"version", "python", "scorer"},
 }
-OWN = {"clf_transactions_aborted_total": set[str]()}
+OWN = {"clf_transactions_aborted_total": set[str](), "clf_stuck": set[str](), "clf_stalls_total": set[str]()}
 
 
 @pytest.fixture
@@ -208,6 +208,23 @@ def test_reloads_are_counted(metrics: Metrics) -> None:
 
 
 # --- the histogram of our own --------------------------------------------------------------------------------
+
+
+def test_a_stuck_worker(metrics: Metrics) -> None:
+    """The gauge follows, and the counter counts how often it came."""
+    for is_so in (True, False, True):
+        metrics.stuck(is_so=is_so)
+        assert sample(metrics, "clf_stuck") == is_so
+    assert sample(metrics, "clf_stalls_total") == 2
+
+
+def test_what_waits(metrics: Metrics) -> None:
+    """The lags together, as of the last statistics."""
+    assert metrics.waiting == 0
+    metrics.lags({P0: 5, P1: 6})
+    assert metrics.waiting == 11
+    metrics.lags({P1: 0})
+    assert metrics.waiting == 0
 
 
 def test_the_bulk_histogram_equals_the_librarys() -> None:

@@ -1,0 +1,84 @@
+"""How a worker ends: which code for which error. The rest of it is tested as a process."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from worker import app
+from worker.app import run_worker
+from worker.config import (
+    Batching,
+    Cluster,
+    Failures,
+    Group,
+    Guarantee,
+    Http,
+    LogFormat,
+    Logging,
+    Reload,
+    Scoring,
+    Topics,
+    WorkerConfig,
+)
+from worker.kafka.admin import ClusterError
+from worker.lifecycle import StopSignals
+from worker.stream.errors import DeniedError, FatalError, FencedError
+
+CONFIG = WorkerConfig(
+    Cluster(),
+    Topics(),
+    Group(),
+    Batching(),
+    Guarantee(),
+    Failures(),
+    Scoring(),
+    Reload(),
+    Http(),
+    Logging(log_format=LogFormat.JSON),
+)
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Logging is global: put it back."""
+    root = logging.getLogger()
+    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.configure(**config)
+
+
+@pytest.mark.parametrize(
+    ("error", "has_run", "code"),
+    [
+        (ClusterError("no"), False, 3),
+        (DeniedError("needs the right"), False, 3),
+        (DeniedError("needs the right"), True, 4),
+        (FatalError("no"), False, 4),
+        (FencedError("no"), True, 4),
+        (ZeroDivisionError("a bug"), True, 4),
+    ],
+)
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, error: Exception, has_run: bool, code: int) -> None:  # noqa: FBT001 - a parameter of the table
+    """What a person must put right before the first partition came is 3, all else that ends it 4."""
+
+    class Left(BaseException):
+        pass
+
+    def run(self: app._Worker, signals: StopSignals) -> int:
+        del signals
+        self.has_run = has_run
+        raise error
+
+    def leave(code: int) -> None:
+        raise Left(code)
+
+    monkeypatch.setattr(app._Worker, "run", run)
+    monkeypatch.setattr(app._Worker, "_exit", staticmethod(leave))
+    try:
+        found = run_worker(CONFIG)
+    except Left as left:
+        found = left.args[0]
+    assert found == code
