@@ -4,11 +4,9 @@ Label values come from closed sets, never from documents.
 """
 
 import platform
-from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import accumulate
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
@@ -20,6 +18,7 @@ from schemas.classification import Classification
 from worker.clock import Clock
 from worker.config import Topics
 from worker.model_reloads import ReloadOutcome
+from worker.serve.histograms import BulkHistogram, Tally, histogram_of
 from worker.stream.ports import RebalanceEvent
 from worker.stream.records import Outcome, TopicPartition
 
@@ -31,52 +30,6 @@ _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 # gRPC gives a call without a deadline some hundred years.
 _NO_DEADLINE = 1e9
 _REFUSALS = {"ResourceExhausted": "too_many_calls", "DeadlineExceeded": "too_little_time", "Canceled": "abandoned"}
-
-
-class _Tally:
-    """Values counted into buckets. Whoever uses it has a lock."""
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def add(self, value: float) -> None:
-        """Count one value in."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.sum += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative counts per upper bound, as Prometheus reads them."""
-        bounds = (*(str(float(bound)) for bound in self._bounds), "+Inf")
-        return list(zip(bounds, accumulate(self._counts), strict=True))
-
-
-def _family(name: str, documentation: str, tally: _Tally) -> Metric:
-    return HistogramMetricFamily(name, documentation, buckets=tally.buckets(), sum_value=tally.sum)
-
-
-class BulkHistogram(Collector):
-    """A histogram that takes a whole batch of values in one call; one call per record would cost more than a record."""
-
-    def __init__(self, name: str, documentation: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._tally = _Tally(bounds)
-        self._lock = Lock()
-        registry.register(self)
-
-    def observe_all(self, values: Iterable[float]) -> None:
-        """Count every value in."""
-        with self._lock:
-            for value in values:
-                self._tally.add(value)
-
-    def collect(self) -> Iterator[Metric]:
-        """The present state."""
-        with self._lock:
-            family = _family(self._name, self._documentation, self._tally)
-        yield family
 
 
 class _ServedModels(Collector):
@@ -262,9 +215,9 @@ class CallBooks(Collector):
         self._lock = Lock()
         self._started = dict.fromkeys(methods, 0)
         self._handled = {(method, code): 0 for method in methods for code in codes}
-        self._seconds = {method: _Tally(_CALL_BUCKETS) for method in methods}
-        self._answered = _Tally(_CALL_BUCKETS)
-        self._time_left = _Tally(_CALL_BUCKETS)
+        self._seconds = {method: Tally(_CALL_BUCKETS) for method in methods}
+        self._answered = Tally(_CALL_BUCKETS)
+        self._time_left = Tally(_CALL_BUCKETS)
         registry.register(self)
 
     def began(self, method: str) -> None:
@@ -295,10 +248,10 @@ class CallBooks(Collector):
                 self._seconds_family(),
                 self._failures_family(),
                 self._refusals_family(),
-                _family(
+                histogram_of(
                     "clf_latency_seconds", "From the arrival of an answered call until its answer.", self._answered
                 ),
-                _family(
+                histogram_of(
                     "clf_time_left_seconds",
                     "Until the caller's deadline, when work on a call began; calls without a deadline do not count.",
                     self._time_left,

@@ -18,7 +18,8 @@ from schemas.classification import Status
 from schemas.dead_letter import Reason
 from worker.config import Topics
 from worker.model_reloads import ReloadOutcome
-from worker.serve.metrics import BulkHistogram, Metrics
+from worker.serve.histograms import BulkHistogram
+from worker.serve.metrics import Metrics
 from worker.stream.ports import RebalanceEvent
 from worker.stream.records import Outcome, Part
 from worker.tests.fakes import P0, P1, ManualClock, records, settle
