@@ -171,7 +171,7 @@ class KafkaBed:
             transactional.open(deadline())
         else:
             assert isinstance(source, GroupSource)
-            made = AtLeastOncePublisher(producer, source.client)
+            made = AtLeastOncePublisher(producer, source.client, SystemClock())
         self._publishers.append(made)
         return made
 

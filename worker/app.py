@@ -44,6 +44,7 @@ log = structlog.get_logger(__name__)
 _GC_THRESHOLD = 100_000  # new objects between two searches for cyclic garbage
 # Threads that take the interpreter from each other every 5 ms, in the midst of a batch, lose 4 % of the time.
 _SWITCH_SECONDS = 0.05
+_COMMIT_MARGIN = 2.0  # seconds beyond the client's own time limit
 _START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
 
 
@@ -201,7 +202,7 @@ class _Worker:
         guarantee = self._config.guarantee
         if guarantee.delivery is Delivery.AT_LEAST_ONCE:
             log.info("producer_settings", settings=kafka_settings.redacted(producer))
-            return AtLeastOncePublisher(producer, source.client)
+            return AtLeastOncePublisher(producer, source.client, self._clock)
         settings = kafka_settings.transactional(producer, slot.transactional_id, guarantee.transaction_timeout)
         log.info("producer_settings", settings=kafka_settings.redacted(settings))
         publisher = TransactionalPublisher(settings)
@@ -234,7 +235,9 @@ class _Worker:
             breaker=Breaker(failures.dead_letter_limit, failures.dead_letter_window),
             stages=Stages(ThreadPoolExecutor(1, "processing"), ThreadPoolExecutor(1, "committing")),
             limits=LoopLimits(
-                BatchLimits(batching.max_records, batching.max_bytes, batching.max_age), config.group.revoke_timeout
+                BatchLimits(batching.max_records, batching.max_bytes, batching.max_age),
+                config.group.revoke_timeout,
+                config.guarantee.transaction_timeout + _COMMIT_MARGIN,
             ),
             observer=self._metrics,
             clock=clock,

@@ -1,12 +1,13 @@
 """The publishing side: one transaction per batch, at-least-once as the option, and a plain sender for the tools."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as ClientPartition
 
+from worker.clock import Clock
 from worker.kafka.client_log import LOGGING
 from worker.kafka.errors import Needs, on_group, on_topic, translate
 from worker.kafka.membership import group
@@ -22,6 +23,9 @@ _ROOM_SECONDS = 0.1
 
 # What a broker holds against one record, or against its neighbours in the same request.
 _REJECTIONS = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "_INVALID_DIFFERENT_RECORD"})
+
+# Between two attempts to commit offsets while the group is being rebalanced.
+_AGAIN_SECONDS = 0.02
 
 # A transaction's error that says no more than that: see the delivery reports.
 _DELIVERIES_FAILED = "_INCONSISTENT"
@@ -147,12 +151,17 @@ class TransactionalPublisher:
     def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
         """Add the offsets and commit. A commit that does not end in time has an unknown outcome: FatalError."""
         positions = [ClientPartition(source.topic, source.partition, offset) for source, offset in offsets.items()]
-        _retrying(
-            lambda left: self._producer.send_offsets_to_transaction(positions, membership, left),
-            deadline,
-            "adding the offsets to the transaction",
-            self._needs({source.topic for source in offsets}, group(membership)),
-        )
+        try:
+            _retrying(
+                lambda left: self._producer.send_offsets_to_transaction(positions, membership, left),
+                deadline,
+                "adding the offsets to the transaction",
+                self._needs({source.topic for source in offsets}, group(membership)),
+            )
+        except RetriableError as error:
+            # It could be aborted and run again, but not by this client: after a broker was gone for some seconds it
+            # hangs in this call for good, time limit or not. A new one under the same id is at work in seconds.
+            raise FatalError(f"The transaction did not get on in time: {error}") from error
         try:
             _retrying(self._producer.commit_transaction, deadline, "committing the transaction", self._needs())
         except AbortableError:
@@ -163,6 +172,12 @@ class TransactionalPublisher:
 
     def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Nothing: the offsets went with the transaction."""
+
+    def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
+        """Nothing, as before."""
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """Nothing, as before."""
 
     def abort(self, deadline: Deadline) -> None:
         """Abort the transaction."""
@@ -180,10 +195,12 @@ class TransactionalPublisher:
 class AtLeastOncePublisher:
     """At least once: results first, then the offsets. A fault in between repeats results."""
 
-    def __init__(self, settings: Settings, consumer: Consumer) -> None:
+    def __init__(self, settings: Settings, consumer: Consumer, clock: Clock) -> None:
         """Offsets are committed through `consumer`, the member of the group."""
         self._deliveries = _Deliveries(settings)
         self._consumer = consumer
+        self._clock = clock
+        self._owed: dict[TopicPartition, int] = {}  # offsets of published results that the group has not taken yet
 
     def begin(self) -> None:
         """Start a batch."""
@@ -204,23 +221,47 @@ class AtLeastOncePublisher:
     def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit the offsets, on the polling thread: the client lets one thread at a time into a consumer.
 
-        A refusal because the group is being rebalanced is no failure. The results are out, running the batch again
-        would only double them, and the next commit of these partitions, here or by their next owner, covers this one.
+        A refusal because the group is being rebalanced is no failure. The results are out, and running the batch again
+        would only double them: the offsets go with the next ones, or before their partitions are given up.
         """
-        positions = [ClientPartition(source.topic, source.partition, offset) for source, offset in offsets.items()]
+        self._owed.update(offsets)
+        refusal = self._commit_owed()
+        if refusal is not None:
+            log.warning("offset_commit_refused", reason=str(refusal), consequence="It is made again.")
+
+    def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
+        """Commit what is still owed, or the next owner of `partitions` would repeat its results."""
+        while not self._owed.keys().isdisjoint(partitions):
+            refusal = self._commit_owed()
+            if refusal is not None and deadline.expired:
+                log.warning("offset_commit_refused", reason=str(refusal), consequence="Results will be repeated.")
+                break
+            if refusal is not None:
+                self._clock.sleep(_AGAIN_SECONDS)
+        self.forget(partitions)
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """Owe nothing of `partitions` any more: an older offset would set their new owner back."""
+        for source in partitions:
+            self._owed.pop(source, None)
+
+    def _commit_owed(self) -> StreamError | None:
+        """Returns why the group did not take them; None when it did, and nothing is owed any more."""
+        positions = [ClientPartition(*source, offset) for source, offset in self._owed.items()]
         try:
             committed = self._consumer.commit(offsets=positions, asynchronous=False)
             errors = [position.error for position in committed if position.error is not None]
         except KafkaException as error:
             errors = [error.args[0]]
         if not errors:
-            return
-        topics = {source.topic for source in offsets}
+            self._owed.clear()
+            return None
+        topics = {source.topic for source in self._owed}
         needs = Needs(on_topic("READ", *topics), on_group("READ", group(self._consumer.consumer_group_metadata())))
         mapped = translate(errors[0], "committing offsets", needs)
         if not isinstance(mapped, RetriableError | AbortableError):
             raise mapped
-        log.warning("offset_commit_refused", reason=str(mapped))
+        return mapped
 
     def abort(self, deadline: Deadline) -> None:
         """Drop what was not sent yet; what was sent stays, and will be repeated."""

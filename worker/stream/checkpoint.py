@@ -1,12 +1,13 @@
 """The unit of commit: the only place that begins, commits or aborts."""
 
+from collections.abc import Collection
 from threading import Event
 
 from worker.clock import Clock
 from worker.stream.deadline import Deadline
 from worker.stream.errors import AbortableError, FatalError, FencedError, RetriableError, StreamError
 from worker.stream.ports import Observer, Publisher
-from worker.stream.records import Outcome
+from worker.stream.records import Outcome, TopicPartition
 
 
 class Checkpoint:
@@ -48,6 +49,14 @@ class Checkpoint:
     def acknowledge(self, outcome: Outcome) -> None:
         """4: the one step that belongs to the polling thread; see `Publisher.acknowledge`."""
         self._publisher.acknowledge(outcome.offsets)
+
+    def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
+        """Before `partitions` are given up, on the polling thread; see `Publisher.release`."""
+        self._publisher.release(partitions, deadline)
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """When `partitions` are gone, on the polling thread; see `Publisher.forget`."""
+        self._publisher.forget(partitions)
 
     def _send(self, outcome: Outcome, cancelled: Event) -> None:
         started = self._clock.monotonic()

@@ -35,6 +35,8 @@ class LoopLimits:
 
     batch: BatchLimits
     revoke_timeout: float
+    commit_timeout: float
+    """For one commit, abort included: beyond it the client hangs, whatever it was told of deadlines."""
     poll_timeout: float = 0.1
     busy_poll_timeout: float = 0.005
     full_wait: float = 1.0
@@ -78,6 +80,7 @@ class StreamLoop:
         self._settled: Outcome | None = None
         self._committing: Future[None] | None = None
         self._in_commit: Outcome | None = None
+        self._commit_deadline = Deadline(clock, limits.commit_timeout)
         self._cancelled = Event()  # of that commit alone: one that ended already must not cancel the next
         self._attempts = 0
         self._gone: set[TopicPartition] = set()  # given up while their records were being processed
@@ -118,7 +121,10 @@ class StreamLoop:
         self._start_processing(drain=drain)
 
     def _finish_commit(self) -> None:
-        if self._committing is None or not self._committing.done():
+        if self._committing is None:
+            return
+        if not self._committing.done():
+            self._check_commit_deadline()
             return
         future, outcome = self._committing, self._in_commit
         self._committing = self._in_commit = None
@@ -132,6 +138,13 @@ class StreamLoop:
             self._attempts = 0
             self.commits += 1
             self._observer.committed(outcome, self._clock.time() * 1000)
+
+    def _check_commit_deadline(self) -> None:
+        if self._commit_deadline.expired:
+            raise FatalError(
+                f"The Kafka client has not come back from a commit for {self._limits.commit_timeout:g} s, longer than "
+                "it was told to try: its outcome is unknown. A new client under the same slot goes on."
+            )
 
     def _run_again(self, outcome: Outcome, error: AbortableError) -> None:
         self._attempts += 1
@@ -168,6 +181,7 @@ class StreamLoop:
             return
         self._in_commit, self._settled = self._settled, None
         self._cancelled = Event()
+        self._commit_deadline = Deadline(self._clock, self._limits.commit_timeout)
         run = self._checkpoint.run
         self._committing = self._stages.committing.submit(run, self._in_commit, membership, self._cancelled)
 
@@ -240,8 +254,10 @@ class StreamLoop:
         Raises:
             FatalError: the commit did not end within the budget, so its outcome is unknown.
         """
+        deadline = Deadline(self._clock, self._limits.revoke_timeout)
         self._let_go(partitions)
-        self._await_commit(Deadline(self._clock, self._limits.revoke_timeout))
+        self._await_commit(deadline)
+        self._checkpoint.release(partitions, deadline)
         self._note(RebalanceEvent.REVOKED, partitions)
 
     def lost(self, partitions: Collection[TopicPartition]) -> None:
@@ -250,6 +266,7 @@ class StreamLoop:
             self._cancelled.set()
         self._let_go(partitions)
         self._await_commit(Deadline(self._clock, self._limits.revoke_timeout))
+        self._checkpoint.forget(partitions)
         self._note(RebalanceEvent.LOST, partitions)
 
     def _let_go(self, partitions: Collection[TopicPartition]) -> None:

@@ -58,9 +58,9 @@ class Source(Protocol):
 class Publisher(Protocol):
     """Where results go: publishes a batch and commits its offsets, as far as it can in one step.
 
-    Calls are made in the order begin, send, commit; abort may follow any of them. These run on the committing thread,
-    and only `acknowledge`, which comes last, on the polling one. Every call raises one of the errors of
-    `worker.stream.errors`.
+    Calls are made in the order begin, send, commit; abort may follow any of them. These run on the committing thread;
+    `acknowledge`, which comes last, `release` and `forget` run on the polling one. Every call raises one of the errors
+    of `worker.stream.errors`.
     """
 
     def begin(self) -> None:
@@ -74,6 +74,12 @@ class Publisher(Protocol):
 
     def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
         """On the polling thread, after `commit`: commit the offsets if that is a step of its own."""
+
+    def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
+        """On the polling thread, before `partitions` are given up: commit what `acknowledge` could not."""
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """On the polling thread: `partitions` are another worker's already, so nothing of theirs is committed."""
 
     def abort(self, deadline: Deadline) -> None:
         """Undo what `send` handed over, as far as the broker can."""

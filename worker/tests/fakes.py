@@ -131,6 +131,8 @@ class ScriptedPublisher:
         self.sent: list[Outgoing] = []
         self.commits: list[dict[TopicPartition, int]] = []
         self.acknowledged: list[dict[TopicPartition, int]] = []
+        self.released: list[set[TopicPartition]] = []
+        self.forgotten: list[set[TopicPartition]] = []
         self.memberships: list[bytes] = []
         self.time_left: list[float] = []
         self.on_step: dict[str, Callable[[], None]] = {}
@@ -155,6 +157,17 @@ class ScriptedPublisher:
         """Step 4."""
         self._step("acknowledge")
         self.acknowledged.append(dict(offsets))
+
+    def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
+        """Before they are given up."""
+        del deadline
+        self._step("release")
+        self.released.append(set(partitions))
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """When they are gone."""
+        self._step("forget")
+        self.forgotten.append(set(partitions))
 
     def abort(self, deadline: Deadline) -> None:
         """The way out."""

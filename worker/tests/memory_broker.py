@@ -5,7 +5,7 @@ owns the partitions whose offsets it commits. `integration_tests/test_ports.py` 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from worker.stream.deadline import Deadline
@@ -239,6 +239,12 @@ class MemoryPublisher:
 
     def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Nothing: the offsets went with the transaction."""
+
+    def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
+        """Nothing, as before."""
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """Nothing, as before."""
 
     def abort(self, deadline: Deadline) -> None:
         """Make the records invisible for good."""

@@ -60,6 +60,7 @@ class Rig:
             limits=LoopLimits(
                 BatchLimits(max_records=3, max_bytes=max_bytes, max_age_seconds=2.0),
                 revoke_timeout=revoke_timeout,
+                commit_timeout=12.0,
                 poll_timeout=0.1,
                 busy_poll_timeout=0.005,
                 full_wait=0.0,
@@ -382,6 +383,27 @@ def test_a_revocation_has_one_budget() -> None:
     with pytest.raises(FatalError, match="--revoke-timeout"):
         rig.during_poll(lambda loop: loop.revoked({P1}))
     assert 0.04 < clock.monotonic() - started < 1.0
+
+
+def test_offsets_are_released_before_partitions_go() -> None:
+    """After the running commit, while the worker still is a member; those of lost partitions are forgotten."""
+    rig = Rig(hold=True, revoke_timeout=10.0)
+    rig.into_commit(*records(P0, 0, 2))
+    rig.during_poll(lambda loop: loop.revoked({P0}), commit_ends=True)
+    assert rig.publisher.calls[-2:] == ["acknowledge", "release"]
+    rig.during_poll(lambda loop: loop.lost({P1}))
+    assert (rig.publisher.released, rig.publisher.forgotten) == ([{P0}], [{P1}])
+
+
+def test_a_client_that_hangs_ends_the_worker() -> None:
+    """A commit that outlives its own deadline is not waited for: nobody knows what became of it."""
+    rig = Rig(hold=True)
+    rig.into_commit(*records(P0, 0, 2))
+    rig.clock.now += 11.9
+    rig.turn()
+    rig.clock.now += 0.2
+    with pytest.raises(FatalError, match="has not come back from a commit for 12 s"):
+        rig.turn()
 
 
 def test_an_abort_during_a_revocation_keeps_what_stays() -> None:

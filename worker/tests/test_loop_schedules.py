@@ -26,6 +26,7 @@ GROUP, DOCUMENTS, RESULTS, PARTITIONS = "group", "documents", "results", 3
 LIMITS = LoopLimits(
     BatchLimits(max_records=4, max_bytes=10_000, max_age_seconds=0.5),
     revoke_timeout=0.0,
+    commit_timeout=60.0,
     poll_timeout=0.0,
     busy_poll_timeout=0.001,
     full_wait=0.0,

@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from confluent_kafka import TopicPartition as ClientPartition
 
+from worker.clock import SystemClock
 from worker.kafka import settings as kafka_settings
 from worker.kafka.admin import Cluster, ClusterError
 from worker.kafka.producer import AtLeastOncePublisher
+from worker.stream.deadline import Deadline
 from worker.stream.errors import DeniedError, FatalError
 from worker.tests.mock_clients import DOCUMENTS, SOURCE, Reading, Row, base, name_of, raised_by
 from worker.tests.mock_cluster import Api, MockCluster
@@ -109,12 +112,35 @@ COMMITS = [
 ]
 
 
+def test_at_least_once_pays_what_it_owes(mock_cluster: MockCluster, reading: Callable[..., Reading]) -> None:
+    """Offsets that were refused are committed before their partitions are given up; those of lost ones never are."""
+    member = reading()
+    member.read()
+    publisher = AtLeastOncePublisher(
+        kafka_settings.producer(base(mock_cluster, "producer")), member.source.client, SystemClock()
+    )
+    where = [ClientPartition(*SOURCE)]
+    for _ in range(2):
+        mock_cluster.fail(Api.OFFSET_COMMIT, "REBALANCE_IN_PROGRESS")
+    publisher.acknowledge({SOURCE: 1})
+    publisher.release([SOURCE], Deadline(SystemClock(), 5.0))
+    assert member.source.client.committed(where, 5.0)[0].offset == 1
+    mock_cluster.fail(Api.OFFSET_COMMIT, "REBALANCE_IN_PROGRESS")
+    publisher.acknowledge({SOURCE: 2})
+    publisher.forget([SOURCE])
+    publisher.release([SOURCE], Deadline(SystemClock(), 5.0))
+    publisher.close()
+    assert member.source.client.committed(where, 5.0)[0].offset == 1
+
+
 @pytest.mark.parametrize("row", COMMITS, ids=name_of)
 def test_at_least_once(mock_cluster: MockCluster, reading: Callable[..., Reading], row: Row) -> None:
     """Offsets that the group refuses because it moved on are left to the next commit; all else is told."""
     member = reading()
     member.read()
-    publisher = AtLeastOncePublisher(kafka_settings.producer(base(mock_cluster, "producer")), member.source.client)
+    publisher = AtLeastOncePublisher(
+        kafka_settings.producer(base(mock_cluster, "producer")), member.source.client, SystemClock()
+    )
     mock_cluster.fail(row.api, row.error)
     error = raised_by(lambda: publisher.acknowledge({SOURCE: 1}))
     publisher.close()
