@@ -11,11 +11,11 @@ KERNEL := $(BIN)/python deploy/kernel.py
 NEWS ?= ../shared/data/news
 # Tests that do not look at milliseconds run two at a time, with a broker for each of the two; the others come last.
 PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality native_articles wheel kernel_script worker ports \
-	tools verify local_broker demo consul_agent bench_score))
+	tools verify faults local_broker demo consul_agent bench_score))
 TWO_AT_A_TIME := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel jars consul demo test check format unit integration java bench fuzz clean
+.PHONY: help setup kernel jars consul demo test check format unit integration java faults bench fuzz clean
 
 help: ## List these recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -70,6 +70,9 @@ integration: setup ## Integration tests only
 
 java: setup ## Build the Java client (deploy/clients/java) and run its tests against the real server
 	$(BIN)/pytest integration_tests/test_java_client.py
+
+faults: setup ## Break real workers on a real broker in every way and audit them after each; a quarter of an hour. FAULTS="--fault kill"
+	$(BIN)/python -m integration_tests.faults $(FAULTS)
 
 bench: setup ## Measure scoring, throughput and latency beside references, on the real articles where they are present (NEWS=folder)
 	$(BIN)/clf bench score $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file)) --open --growth

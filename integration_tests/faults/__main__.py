@@ -12,7 +12,7 @@ import orjson
 from integration_tests.faults.faults import FAULTS
 from integration_tests.faults.report import as_json, markdown, told
 from integration_tests.faults.stage import Verdict
-from integration_tests.faults.suite import Suite, broker_in, sample_documents, trained
+from integration_tests.faults.suite import Suite, surroundings, trained
 from worker.clock import SystemClock
 
 
@@ -29,16 +29,14 @@ def faults(names: tuple[str, ...], seed: int | None, json_file: IO[bytes] | None
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     click.echo(f"seed {seed}", err=True)
     chosen = [fault for fault in FAULTS if not names or fault.name in names]
-    clock = SystemClock()
 
-    def say(verdict: Verdict) -> None:
-        click.echo(told(verdict), err=True)
-
+    verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="clf-faults-") as folder:
         directory = Path(folder)
-        models = trained(directory / "models")
-        with broker_in(directory / "kafka") as broker:
-            verdicts = Suite(broker, models, sample_documents(), directory, clock).run_all(chosen, seed, say)
+        with surroundings(trained(directory / "models"), directory, SystemClock()) as around:
+            for fault in chosen:
+                verdicts.append(Suite(around).run(fault, seed))
+                click.echo(told(verdicts[-1]), err=True)
     click.echo(markdown(verdicts, {fault.name: fault.title for fault in FAULTS}))
     if json_file is not None:
         json_file.write(orjson.dumps([as_json(verdict) for verdict in verdicts]))

@@ -8,15 +8,17 @@ from functools import partial
 
 from integration_tests.faults.fleet import Point
 from integration_tests.faults.points import POINTS
+from integration_tests.faults.proxy import Network
 from integration_tests.faults.stage import Setting, Stage, Verdict
 from integration_tests.system import CLF, WorkerProcess, wait_until
-from worker.kafka.local_broker import LocalBroker
+from models.store import Store
 
 SESSION_SECONDS = 10.0
 _OTHERS_SECONDS = 1.0
 _FROZEN_SECONDS = 15.0
 _FENCED_SECONDS = 5.0
 _RECOVERY_SECONDS = 30.0
+_RELOAD_SECONDS = 4.0  # twice --reload-interval
 _STORM_SECONDS, _STORM_MOVES = 60.0, 20
 EXIT_FATAL = 4
 
@@ -34,12 +36,12 @@ class Fault:
     """Whether no worker is started anew, so that what they hold and tell can be compared with before."""
 
 
-Inject = Callable[[Stage, Verdict, LocalBroker, int], None]
+Inject = Callable[[Stage, Verdict, int], None]
 
 
-def kill_at_random(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
+def kill_at_random(stage: Stage, verdict: Verdict, rounds: int) -> None:
     """A worker dies at a random moment, and its supervisor starts it again."""
-    for _round in range(rounds):
+    for _ in range(rounds):
         victim = stage.random.randrange(stage.setting.workers)
         stage.fleet.await_ready(victim)
         stage.clock.sleep(stage.random.uniform(0.0, 1.0))
@@ -55,7 +57,7 @@ def kill_at_random(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) 
         verdict.rounds += 1
 
 
-def kill_at_points(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
+def kill_at_points(stage: Stage, verdict: Verdict, rounds: int) -> None:
     """Worker 0 dies before or after each step of a transaction, in turn."""
     names = list(POINTS)
     stage.random.shuffle(names)
@@ -79,9 +81,9 @@ def _nth(point: str, chance: random.Random) -> int:
     return chance.randint(1, 300) if point.endswith("produce") else chance.randint(1, 8)
 
 
-def freeze(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
+def freeze(stage: Stage, verdict: Verdict, rounds: int) -> None:
     """A worker is stopped past its session timeout in mid-transaction, and goes on as a zombie."""
-    for _round in range(rounds):
+    for _ in range(rounds):
         victim = stage.random.randrange(stage.setting.workers)
         stage.fleet.await_ready(victim)
         dead = stage.fleet.partitions_of(victim)
@@ -99,9 +101,9 @@ def freeze(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
         verdict.rounds += 1
 
 
-def one_slot(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
+def one_slot(stage: Stage, verdict: Verdict, rounds: int) -> None:
     """A second worker takes the slot of a first one on another host (another lock directory): one of them leaves."""
-    for _round in range(rounds):
+    for _ in range(rounds):
         victim = stage.random.randrange(stage.setting.workers)
         stage.fleet.await_ready(victim)
         first, ends = stage.fleet.workers[victim], len(stage.fleet.exits)
@@ -129,7 +131,7 @@ def _left(stage: Stage, exits_before: int, second: WorkerProcess) -> bool:
     return len(stage.fleet.exits) > exits_before or second.process.poll() is not None
 
 
-def stop_in_turn(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
+def stop_in_turn(stage: Stage, verdict: Verdict, rounds: int) -> None:
     """Each worker is stopped as an operator does, and another one started in its place."""
     began = stage.clock.monotonic()
     for n in range(rounds):
@@ -145,7 +147,7 @@ def stop_in_turn(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) ->
     stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
 
 
-def storm(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
+def storm(stage: Stage, verdict: Verdict, rounds: int) -> None:
     """Workers come and go, twenty times in a minute."""
     pause = _STORM_SECONDS / _STORM_MOVES
     began = stage.clock.monotonic()
@@ -167,7 +169,7 @@ def storm(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
     stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
 
 
-def poison(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
+def poison(stage: Stage, verdict: Verdict, rounds: int) -> None:
     """One record in a hundred is no document; exactly those end as dead letters, as the audit recomputes."""
     stage.clock.sleep(2.0 * rounds)
     verdict.rounds = rounds
@@ -180,7 +182,8 @@ def poison(stage: Stage, verdict: Verdict, _: LocalBroker, rounds: int) -> None:
 def kill_broker(seconds: float) -> Inject:
     """The broker is killed, and comes back after some seconds with its data."""
 
-    def inject(stage: Stage, verdict: Verdict, broker: LocalBroker, rounds: int) -> None:
+    def inject(stage: Stage, verdict: Verdict, rounds: int) -> None:
+        broker = stage.around.broker
         for _ in range(rounds):
             assert broker.running is not None, "the broker runs"
             directory, port = broker.running.directory, broker.running.port
@@ -196,7 +199,8 @@ def kill_broker(seconds: float) -> Inject:
 def freeze_broker(seconds: float) -> Inject:
     """The broker hangs for some seconds: connections stay, nothing is answered."""
 
-    def inject(stage: Stage, verdict: Verdict, broker: LocalBroker, rounds: int) -> None:
+    def inject(stage: Stage, verdict: Verdict, rounds: int) -> None:
+        broker = stage.around.broker
         for _ in range(rounds):
             process = broker.running.process() if broker.running is not None else None
             assert process is not None, "the broker runs"
@@ -218,9 +222,45 @@ def _recover(stage: Stage, verdict: Verdict, began: float) -> None:
     verdict.rounds += 1
 
 
+def network(*states: tuple[Network, float]) -> Inject:
+    """The network between workers and broker is in each of these states for that many seconds, then whole again."""
+
+    def inject(stage: Stage, verdict: Verdict, rounds: int) -> None:
+        for _ in range(rounds):
+            began = stage.clock.monotonic()
+            for state, seconds in states:
+                stage.around.proxy.set(state)
+                stage.clock.sleep(seconds)
+            stage.around.proxy.set(Network.OPEN)
+            _recover(stage, verdict, began)
+
+    return inject
+
+
+def reload(stage: Stage, verdict: Verdict, rounds: int) -> None:
+    """Another version of each model becomes active under load, again and again."""
+    store = Store(stage.around.models)
+    began = stage.clock.monotonic()
+    for n in range(rounds):
+        for lang in store.languages():
+            versions = store.versions(lang)
+            store.activate(lang, versions[n % len(versions)])
+        stage.clock.sleep(_RELOAD_SECONDS)
+        verdict.rounds += 1
+    end = stage.clock.monotonic()
+    told = [len(worker.events("model_swapped")) for worker in stage.fleet.workers.values()]
+    verdict.must(min(told) >= rounds - 1, f"workers swapped models {told} times")
+    verdict.gap("all", stage.timeline.longest_gap(range(stage.setting.partitions), began, end), most=_OTHERS_SECONDS)
+    stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
+
+
+_PROXIED = Setting(through_proxy=True)
+
+POINTS_FAULT = Fault("points", "kill -9 before and after each step of a transaction", kill_at_points, rounds=20)
+
 FAULTS = (
     Fault("kill", "kill -9 of a worker at random", kill_at_random, rounds=10),
-    Fault("points", "kill -9 before and after each step of a transaction", kill_at_points, rounds=20),
+    POINTS_FAULT,
     Fault("freeze", f"SIGSTOP of a worker for {_FROZEN_SECONDS:g} s, then SIGCONT", freeze, rounds=3),
     Fault("slot", "two workers with one slot", one_slot, rounds=3),
     Fault("stop", "SIGTERM one by one under load", stop_in_turn, rounds=6),
@@ -233,6 +273,14 @@ FAULTS = (
         setting=Setting(options=("--delivery", "at-least-once")),
     ),
     Fault("poison", "1 % of the records are no documents", poison, 3, Setting(poison=0.01), steady_fleet=True),
+    Fault("reload", "other models become active under load", reload, 6, steady_fleet=True),
+    Fault("network-5", "network cut for 5 s", network((Network.CUT, 5.0)), 2, _PROXIED),
+    Fault("network-20", "network cut for 20 s", network((Network.CUT, 20.0)), 1, _PROXIED),
+    Fault("network-70", "network cut for 70 s", network((Network.CUT, 70.0)), 1, _PROXIED),
+    Fault("network-up", "nothing reaches the broker for 20 s", network((Network.CUT_TO_BROKER, 20.0)), 1, _PROXIED),
+    Fault("network-down", "nothing comes back for 20 s", network((Network.CUT_TO_CLIENT, 20.0)), 1, _PROXIED),
+    Fault("network-slow", "20 s of a slow network", network((Network.SLOW, 20.0)), 1, _PROXIED),
+    Fault("network-torn", "connections torn for 10 s", network((Network.TORN, 10.0)), 2, _PROXIED),
     Fault("broker-4", "broker killed for 4 s", kill_broker(4.0), rounds=2),
     Fault("broker-30", "broker killed for 30 s", kill_broker(30.0), rounds=1),
     Fault("broker-frozen", "broker frozen for 40 s", freeze_broker(40.0), rounds=1),

@@ -12,10 +12,12 @@ import orjson
 from integration_tests.broker import Kafka
 from integration_tests.faults.fleet import Fleet, Footprint
 from integration_tests.faults.generator import Generator, Plan
+from integration_tests.faults.proxy import Proxy
 from integration_tests.faults.timeline import Timeline
 from integration_tests.system import CLF, System, wait_until
 from schemas.document import Document
 from worker.clock import Clock
+from worker.kafka.local_broker import LocalBroker
 
 WARM_SECONDS = 2.0
 STEADY_SECONDS = 4.0
@@ -77,26 +79,48 @@ class Setting:
     rate: float = 1200.0
     poison: float = 0.0
     options: tuple[str, ...] = ()
+    through_proxy: bool = False
+    """Whether the workers, and nobody else, reach the broker through the proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all runs share."""
+
+    broker: LocalBroker
+    kafka: Kafka
+    proxy: Proxy
+    models: Path
+    documents: Sequence[Document]
+    directory: Path
+    clock: Clock
 
 
 class Stage:
     """The parts of one run. Use `staged`."""
 
     def __init__(
-        self, system: System, models: Path, setting: Setting, documents: Sequence[Document], clock: Clock, seed: int
+        self,
+        system: System,
+        around: Surroundings,
+        setting: Setting,
+        seed: int,
     ) -> None:
+        clock, models, proxy = around.clock, around.models, around.proxy
         self.system = system
+        self.around = around
         self.setting = setting
         self.clock = clock
         self.random = random.Random(seed)  # noqa: S311 - no secret
         servers = system.kafka.bootstrap_servers
         plan = Plan(setting.partitions, setting.rate, setting.poison, seed)
-        self.generator = Generator(servers, system.documents, plan, documents, clock)
+        self.generator = Generator(servers, system.documents, plan, around.documents, clock)
         topics = dict.fromkeys((system.classifications, system.dead_letters), setting.partitions)
         self.timeline = Timeline(servers, topics, system.dead_letters, clock)
         options = (*_OPTIONS, "--models", str(models), *setting.options)
+        if setting.through_proxy:
+            options = (*options, "--bootstrap-servers", f"127.0.0.1:{proxy.port}")
         self.fleet = Fleet(system, options, clock, system.directory)
-        self._models = models
         self.footprints: dict[int, Footprint] = {}
         self.steady_rate = 0.0
 
@@ -169,8 +193,9 @@ class Stage:
             verdict.must(then == now, f"two readers of {topic} saw different records")
 
     def _audit(self, verdict: Verdict) -> None:
-        command = [*CLF, "verify", *self.system.options(), "--json", "--recompute", "1", "--models", str(self._models)]
-        found = subprocess.run([*command, "--patience", "15"], capture_output=True, check=False, timeout=300)
+        options = ("--json", "--recompute", "1", "--models", str(self.around.models), "--patience", "15")
+        command = [*CLF, "verify", *self.system.options(), *options]
+        found = subprocess.run(command, capture_output=True, check=False, timeout=300)
         assert found.returncode in {0, 1}, found.stderr.decode()
         report = orjson.loads(found.stdout)
         verdict.findings = {kind: count for kind, count in report["findings"].items() if count}
@@ -180,23 +205,15 @@ class Stage:
 
 
 @contextmanager
-def staged(  # noqa: PLR0913 - what a run is made of
-    kafka: Kafka,
-    directory: Path,
-    models: Path,
-    setting: Setting,
-    documents: Sequence[Document],
-    clock: Clock,
-    *,
-    name: str,
-    seed: int,
-) -> Iterator[Stage]:
+def staged(around: Surroundings, setting: Setting, name: str, seed: int) -> Iterator[Stage]:
     """Topics of its own, and nothing left running or lying about afterwards."""
+    kafka, directory = around.kafka, around.directory / name
+    directory.mkdir()
     system = System(kafka, directory, f"documents.{name}", f"results.{name}", f"dead.{name}", f"group.{name}")
     topics = (system.documents, system.classifications, system.dead_letters)
     for topic, size in zip(topics, (1_048_588, 1_200_000, 1_200_000), strict=True):
         kafka.create_topic(topic, setting.partitions, {"max.message.bytes": str(size)})
-    stage = Stage(system, models, setting, documents, clock, seed)
+    stage = Stage(system, around, setting, seed)
     try:
         yield stage
     finally:

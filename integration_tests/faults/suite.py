@@ -1,39 +1,35 @@
 """Runs faults one after the other, each on topics of its own."""
 
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from integration_tests.broker import Kafka
 from integration_tests.faults.faults import Fault
-from integration_tests.faults.stage import Verdict, staged
+from integration_tests.faults.proxy import Proxy, free_port
+from integration_tests.faults.stage import Surroundings, Verdict, staged
 from integration_tests.system import CLF
 from schemas.document import Document, decode_document
 from worker.clock import Clock
 from worker.kafka.local_broker import LocalBroker, delete_data
+from worker.kafka.local_launch import SecondListener
 
 SAMPLE = Path(__file__).parents[2] / "training" / "sample"
 
 
-@contextmanager
-def broker_in(directory: Path) -> Iterator[LocalBroker]:
-    """A broker for the time of the block."""
-    broker = LocalBroker(say=print)
-    try:
-        broker.start(directory, follow_parent=True)
-        yield broker
-    finally:
-        broker.kill()
-        delete_data(directory)
-
-
 def trained(directory: Path) -> Path:
-    """A store with a model of each language of the sample corpus."""
+    """A store with two models of each language of the sample corpus."""
     for path in sorted(SAMPLE.glob("*.jsonl")):
-        command = [*CLF, "train", "--data", str(path), "--lang", path.stem, "--models", str(directory)]
-        subprocess.run([*command, "--search", "none"], check=True, capture_output=True)
+        train(path, directory, "--c", "0.3")  # the version that `reload` changes to and fro
+        train(path, directory)
     return directory
+
+
+def train(path: Path, models: Path, *options: str) -> None:
+    """Train one model, which becomes the active one of its language."""
+    command = [*CLF, "train", "--data", str(path), "--lang", path.stem, "--models", str(models), "--search", "none"]
+    subprocess.run([*command, *options], check=True, capture_output=True)
 
 
 def sample_documents() -> list[Document]:
@@ -45,41 +41,30 @@ def sample_documents() -> list[Document]:
 class Suite:
     """The faults share a broker and the models."""
 
-    def __init__(
-        self, broker: LocalBroker, models: Path, documents: Sequence[Document], directory: Path, clock: Clock
-    ) -> None:
-        assert broker.running is not None, "the broker runs"
-        self._broker = broker
-        self._kafka = Kafka(broker.running.bootstrap_servers)
-        self._models = models
-        self._documents = documents
-        self._directory = directory
-        self._clock = clock
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
 
     def run(self, fault: Fault, seed: int, rounds: int | None = None) -> Verdict:
         """All phases of one fault."""
         verdict = Verdict(fault.name, seed)
-        directory = self._directory / fault.name
-        directory.mkdir()
-        with staged(
-            self._kafka,
-            directory,
-            self._models,
-            fault.setting,
-            self._documents,
-            self._clock,
-            name=f"{fault.name}.{seed}",
-            seed=seed,
-        ) as stage:
+        with staged(self._around, fault.setting, f"{fault.name}.{seed}", seed) as stage:
             stage.warm_up()
-            fault.inject(stage, verdict, self._broker, fault.rounds if rounds is None else rounds)
+            fault.inject(stage, verdict, fault.rounds if rounds is None else rounds)
             stage.finish(verdict, steady_fleet=fault.steady_fleet)
         return verdict
 
-    def run_all(self, faults: Iterable[Fault], seed: int, say: Callable[[Verdict], None]) -> list[Verdict]:
-        """All of them; `say` hears of each verdict."""
-        verdicts = []
-        for fault in faults:
-            verdicts.append(self.run(fault, seed))
-            say(verdicts[-1])
-        return verdicts
+
+@contextmanager
+def surroundings(models: Path, directory: Path, clock: Clock) -> Iterator[Surroundings]:
+    """A broker, with a proxy in front of a port of its own, for the time of the block."""
+    second = SecondListener(free_port(), free_port())
+    broker = LocalBroker(say=print, second=second)
+    proxy = Proxy(second.advertised, second.port)
+    try:
+        running = broker.start(directory / "kafka", follow_parent=True)
+        kafka = Kafka(running.bootstrap_servers)
+        yield Surroundings(broker, kafka, proxy, models, sample_documents(), directory, clock)
+    finally:
+        broker.kill()
+        proxy.close()
+        delete_data(directory / "kafka")

@@ -19,6 +19,7 @@ from worker.kafka.local_launch import (
     HOST,
     Launch,
     PortTakenError,
+    SecondListener,
     check_space,
     choose_ports,
     explain_death,
@@ -53,12 +54,15 @@ class LocalBroker:
         jars: JarCache | None = None,
         say: Say = silent,
         clock: Clock | None = None,
+        second: SecondListener | None = None,
     ) -> None:
+        """`second` is for tests of what happens between clients and the broker."""
         self.running: RunningBroker | None = None
         self._heap_mib = heap_mib
         self._jars = jars
         self._say = say
         self._clock = clock or SystemClock()
+        self._second = second
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self, directory: Path, *, port: int = 0, follow_parent: bool = False) -> RunningBroker:
@@ -131,7 +135,8 @@ class LocalBroker:
         check_space(directory)
         java = find_java()
         jars = self._jars or JarCache.default()
-        launch = Launch(java, jars.ensure(self._say, self._clock), directory, self._heap_mib, follow_parent)
+        installed = jars.ensure(self._say, self._clock)
+        launch = Launch(java, installed, directory, self._heap_mib, follow_parent, self._second)
         for _ in range(PORT_ATTEMPTS - 1):
             try:
                 return self._launch(launch, port, jars.version)

@@ -42,6 +42,13 @@ class Ports(NamedTuple):
     controller: int
 
 
+class SecondListener(NamedTuple):
+    """A further port for clients, which are told another one: that of a proxy in front of it."""
+
+    port: int
+    advertised: int
+
+
 def choose_ports(port: int) -> Ports:
     """Free ports; `port` itself for the clients unless it is 0. Raises PortTakenError when that one is taken."""
     with socket.socket() as clients, socket.socket() as controller:
@@ -70,6 +77,7 @@ class Launch:
     directory: Path
     heap_mib: int
     follow_parent: bool
+    second: SecondListener | None = None
 
     @property
     def log_file(self) -> Path:
@@ -93,12 +101,23 @@ class Launch:
         path = self.directory / name
         path.write_text(
             f"{fixed}\n# Written by `clf kafka start`; changes here are lost.\n"
-            f"listeners=PLAINTEXT://{HOST}:{ports.clients},CONTROLLER://{HOST}:{ports.controller}\n"
+            f"{self._listeners(ports)}"
             f"controller.quorum.voters=1@{HOST}:{ports.controller}\n"
             f"log.dirs={_escape(self.directory / data)}\n",
             "utf-8",
         )
         return path
+
+    def _listeners(self, ports: Ports) -> str:
+        own = f"listeners=PLAINTEXT://{HOST}:{ports.clients},CONTROLLER://{HOST}:{ports.controller}"
+        if self.second is None:
+            return f"{own}\n"
+        port, advertised = self.second
+        return (
+            f"{own},SECOND://{HOST}:{port}\n"
+            f"advertised.listeners=PLAINTEXT://{HOST}:{ports.clients},SECOND://{HOST}:{advertised}\n"
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECOND:PLAINTEXT\n"
+        )
 
     def _format(self, ports: Ports) -> None:
         """Format beside the final place and rename, so that an interrupted format never counts as done."""
