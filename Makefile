@@ -10,12 +10,13 @@ SECONDS ?= 600
 KERNEL := $(BIN)/python deploy/kernel.py
 NEWS ?= ../shared/data/news
 # Tests that do not look at milliseconds run two at a time, with a broker for each of the two; the others come last.
-PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality native_articles wheel kernel_script worker ports \
-	tools verify faults local_broker demo consul_agent bench_score))
-TWO_AT_A_TIME := -n 2 --dist loadfile
+# Those that take longest begin first, or one core would wait for the last of them.
+PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score \
+	faults verify ports tools reload stuck signed_store wheel kernel_script consul_agent))
+TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel jars consul demo test check format unit integration java faults bench fuzz clean
+.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults bench fuzz clean
 
 help: ## List these recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,8 +45,11 @@ test: setup ## Lint, types, unit tests, integration tests on a real broker. BROK
 	@nice $(MAKE) --no-print-directory consul & # in a minute or two, long before its tests
 	@$(MAKE) --no-print-directory check
 	$(KERNEL) cargo test --release
-	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(TWO_AT_A_TIME) schemas models training worker $(PATIENT)
+	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(TWO_AT_A_TIME) $(PATIENT) training models worker schemas
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests $(addprefix --ignore=,$(PATIENT))
+
+thorough: setup ## The tests that take minutes and are left out of `test`: real articles in every language and form
+	CLF_THOROUGH=1 $(BIN)/pytest $(TWO_AT_A_TIME) integration_tests/test_quality.py integration_tests/test_native_articles.py
 
 consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once
 	@$(BIN)/python -m integration_tests.consul_agent build

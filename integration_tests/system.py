@@ -12,12 +12,15 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import orjson
+import pytest
 
 from integration_tests.broker import Kafka, Record, ToSend
 from schemas.document import Document
 from worker.clock import SystemClock
 
 CLF = (sys.executable, "-m", "worker")
+# For what takes minutes and changes seldom.
+THOROUGH = pytest.mark.skipif(os.environ.get("CLF_THOROUGH") != "1", reason="only by `make thorough` (CLF_THOROUGH=1)")
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 40.0
 CLOCK = SystemClock()

@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.sparse import csr_matrix, vstack
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
+from integration_tests.system import THOROUGH
 from models.bundle import VectorizerConfig
 from models.native import NativeScorer, build_index, why_unavailable
 from models.scorer import Scores
@@ -135,8 +136,10 @@ def _assert_counts(model: Source, counts: csr_matrix, texts: list[str]) -> None:
     assert np.array_equal(found.decisions, expected)
 
 
-@pytest.mark.parametrize("terms", TERMS)
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [pytest.param(n, t, marks=() if t == "words" or n == "eng" else THOROUGH) for n in SETS for t in TERMS],
+)
 def test_articles(name: str, terms: str, record_testsuite_property: Callable[[str, object], None]) -> None:
     """Each article has each term as often as scikit-learn counts it; decisions, top class and labels are the same."""
     config, step = TERMS[terms]

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from integration_tests.system import CLF
+from integration_tests.system import CLF, THOROUGH
 
 NEWS = Path(os.environ.get("CLF_NEWS", Path(__file__).parents[2] / "shared" / "data" / "news"))
 
@@ -15,7 +15,7 @@ NEWS = Path(os.environ.get("CLF_NEWS", Path(__file__).parents[2] / "shared" / "d
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(not NEWS.is_dir(), reason=f"no real articles at {NEWS}; CLF_NEWS names another folder")
-@pytest.mark.parametrize(("name", "least"), [("deu", 0.74), ("eng", 0.92)])
+@pytest.mark.parametrize(("name", "least"), [("deu", 0.74), pytest.param("eng", 0.92, marks=THOROUGH)])
 def test_default_training_reaches_its_target(name: str, least: float, tmp_path: Path) -> None:
     """What `clf train` chooses by itself is good enough on articles it has not seen; calibration is, too."""
     options = ["--lang", name, "--models", str(tmp_path)]

@@ -125,12 +125,12 @@ def test_protobuf_tombstones_headers_and_languages(system: System, sample: list[
 def test_sigterm_in_mid_batch(system: System, sample: list[Document]) -> None:
     """A worker told to stop while batches are in flight finishes them, exits 0, and its successor does the rest."""
     documents = system.send(numbered(sample, 20_000))
-    with system.worker(*SMALL_BATCHES) as first:
+    with system.worker("--max-records", "10", "--no-scoring") as first:
         system.await_settled(500)
         assert first.terminate() == 0
         assert first.events("stopped")
     assert 0 < system.settled() < len(documents)
-    with system.worker(*SMALL_BATCHES, name="second") as second:
+    with system.worker("--no-scoring", name="second") as second:
         system.await_settled(len(documents))
         assert second.terminate() == 0
     assert_each_once(system, documents)

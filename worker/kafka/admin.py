@@ -64,8 +64,9 @@ class Cluster:
             raise ClusterError(f"The Kafka settings are not accepted: {error.args[0]}") from error
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's name for it
-            self._last_error = error  # which says why they are down
+        # Refused credentials say why no broker answers; that none does, and that none can be reached, say less.
+        if self._last_error is None or not advice(self._last_error, NOTHING):
+            self._last_error = error
         log_client_error(error)
 
     def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:

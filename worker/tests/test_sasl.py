@@ -81,6 +81,6 @@ def test_wrong_credentials_at_the_start(suspicious_broker: str) -> None:
 def test_the_consequence_does_not_hide_the_reason() -> None:
     """When the last broker refuses, the client also says that all are down, and that comes last."""
     cluster = Cluster({"bootstrap.servers": "127.0.0.1:1"})
-    for code in (KafkaError._AUTHENTICATION, KafkaError._ALL_BROKERS_DOWN):
+    for code in (KafkaError._AUTHENTICATION, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
         cluster._on_error(KafkaError(code))
     assert "refuses this client" in str(cluster._unreachable(KafkaException(KafkaError(KafkaError._TRANSPORT))))
