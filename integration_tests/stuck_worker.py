@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from schemas.classification import Classification
 from schemas.document import Document
-from worker import app
+from worker import live_models
 from worker.classify import ConstantClassifier, Sources
 from worker.cli import main
 
@@ -35,5 +35,5 @@ def hang_in_the_scorer(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    with patch.object(app, "ConstantClassifier", HangingClassifier):  # the one place where the worker makes it
+    with patch.object(live_models, "ConstantClassifier", HangingClassifier):  # the one place where the worker makes it
         main()
