@@ -9,7 +9,9 @@ from worker.kafka.consumer import TopicReader
 from worker.kafka.settings import Settings
 from worker.stream.records import Record, TopicPartition
 
-_FETCHED_AHEAD_KB = 16_384  # by each of the three readers
+# By each of the three readers; small records cost the client more than their bytes.
+_FETCHED_AHEAD_KB = 16_384
+_FETCHED_AHEAD_RECORDS = 10_000
 
 
 class ClusterAudit:
@@ -24,7 +26,12 @@ class ClusterAudit:
         self._cluster = cluster
         self._topics = topics
         self._group = group
-        own: Settings = {"queued.max.messages.kbytes": _FETCHED_AHEAD_KB, "fetch.queue.backoff.ms": 20, **settings}
+        own: Settings = {
+            "queued.max.messages.kbytes": _FETCHED_AHEAD_KB,
+            "queued.min.messages": _FETCHED_AHEAD_RECORDS,
+            "fetch.queue.backoff.ms": 20,
+            **settings,
+        }
         names = (topics.documents, topics.classifications, topics.dead_letters)
         self._readers = {name: TopicReader(own) for name in names}
 
