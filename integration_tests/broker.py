@@ -20,8 +20,15 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from worker.clock import SystemClock
 
 TIMEOUT_S = 30.0
-_COORDINATOR_MOVES = frozenset(
-    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+ANSWER_S = 10.0
+_PASSING = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - public, named after librdkafka's
+        KafkaError._TRANSPORT,  # noqa: SLF001 - as above
+    }
 )
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -149,14 +156,14 @@ class Kafka:
 
 
 def _committed(consumer: Consumer, wanted: list[TopicPartition]) -> list[TopicPartition]:
-    """The first question to a new broker may come before the topic of the offsets is there."""
+    """A new broker may not have the topic of the offsets yet, and one that comes back takes its time."""
     clock = SystemClock()
     deadline = clock.monotonic() + TIMEOUT_S
     while True:
         try:
-            return consumer.committed(wanted, TIMEOUT_S)
+            return consumer.committed(wanted, ANSWER_S)
         except KafkaException as error:
-            if error.args[0].code() not in _COORDINATOR_MOVES or clock.monotonic() > deadline:
+            if error.args[0].code() not in _PASSING or clock.monotonic() > deadline:
                 raise
             clock.sleep(0.05)
 
