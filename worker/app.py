@@ -163,7 +163,7 @@ class _Worker:
 
     def _check_topics(self, cluster: Cluster) -> dict[str, TopicInfo]:
         topics = self._config.topics
-        found = cluster.topics((topics.documents, topics.classifications, topics.dead_letters))
+        found = cluster.topics(topics.names)
         wrong = problems(topics, found)
         if wrong:
             raise CannotStartError(

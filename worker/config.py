@@ -62,6 +62,11 @@ class Topics:
     classifications: str = option("classifications", "Topic that results are published to.")
     dead_letters: str = option("documents.dead-letter", "Topic for records that cannot be classified.")
 
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """All three, in this order."""
+        return self.documents, self.classifications, self.dead_letters
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

@@ -83,8 +83,7 @@ class Audit:
 
     def size(self) -> int:
         """How much there is to read, in offsets."""
-        topics = (self._topics.documents, self._topics.classifications, self._topics.dead_letters)
-        return sum(e.stable - e.first for topic in topics for e in self._cluster.extents(topic).values())
+        return sum(e.stable - e.first for topic in self._topics.names for e in self._cluster.extents(topic).values())
 
     def look(self, progress: Progress | None = None) -> Report:
         """Read everything up to now, and say what was found so far.
@@ -115,12 +114,12 @@ class Audit:
 
     def _settled(self, topic: str, deadline: Deadline) -> dict[int, Extent]:
         """The extents of a topic once the transactions that are open now have ended, or patience has."""
-        wanted = {partition: extent.end for partition, extent in self._cluster.extents(topic).items()}
-        while True:
-            found = self._cluster.extents(topic)
-            if deadline.expired or all(found[partition].stable >= end for partition, end in wanted.items()):
-                return {n: Extent(found[n].first, min(found[n].stable, end), end) for n, end in wanted.items()}
+        found = self._cluster.extents(topic)
+        ends = {partition: extent.end for partition, extent in found.items()}
+        while any(found[n].stable < end for n, end in ends.items()) and not deadline.expired:
             self._clock.sleep(_LOOK_SECONDS)
+            found = self._cluster.extents(topic)
+        return {n: Extent(found[n].first, min(found[n].stable, end), end) for n, end in ends.items()}
 
     # --- one partition ------------------------------------------------------------------------------------------
 
@@ -142,13 +141,7 @@ class Audit:
             place.audit.run(streams)
         finally:
             place.result, place.letter = streams.results.next_offset, streams.dead_letters.next_offset
-        open_in = [
-            name
-            for name, extent in zip(
-                (self._topics.documents, self._topics.classifications, self._topics.dead_letters), extents, strict=True
-            )
-            if extent.stable < extent.end
-        ]
+        open_in = [name for name, extent in zip(self._topics.names, extents, strict=True) if extent.stable < extent.end]
         hidden = place.audit.close(streams.documents, committed or 0, hidden=bool(open_in))
         detail = (
             f"open for more than {self._limits.patience:g} s in {', '.join(open_in)}; "

@@ -1,6 +1,6 @@
 """What every command that talks to Kafka begins with, and how it says that it cannot."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -48,7 +48,7 @@ def sender_settings(cluster: Cluster, topic: str) -> Settings:
         ClusterError: no broker answers, or there is no such topic.
         SettingsError: as `client_settings`.
     """
-    found = existing_topic(Admin(client_settings(cluster, "admin")), topic)
+    found = existing_topics(Admin(client_settings(cluster, "admin")), [topic])[topic]
     own: Settings = {
         "message.timeout.ms": round(ACKNOWLEDGE_SECONDS * 1000),
         "queue.buffering.max.kbytes": QUEUE_BYTES // 1024,
@@ -56,9 +56,10 @@ def sender_settings(cluster: Cluster, topic: str) -> Settings:
     return kafka_settings.producer({**own, **client_settings(cluster, "producer")}, found.max_message_bytes)
 
 
-def existing_topic(admin: Admin, topic: str) -> TopicInfo:
-    """What matters of a topic that has to exist. Raises what `sender_settings` raises."""
-    return _existing(admin.topics([topic]), topic)
+def existing_topics(admin: Admin, names: Collection[str]) -> dict[str, TopicInfo]:
+    """What matters of topics that have to exist. Raises what `sender_settings` raises."""
+    found = admin.topics(names)
+    return {name: _existing(found, name) for name in names}
 
 
 def partitions_of(cluster: Cluster, topic: str) -> int:

@@ -45,12 +45,8 @@ def check(cluster: Cluster, topics: Topics) -> None:
         _report(Admin(client_settings(cluster, "admin")), topics)
 
 
-def _names(topics: Topics) -> tuple[str, str, str]:
-    return topics.documents, topics.classifications, topics.dead_letters
-
-
 def _create_missing(admin: Admin, topics: Topics, partitions: int, replication: int) -> None:
-    found = admin.topics(_names(topics))
+    found = admin.topics(topics.names)
     if topics.documents not in found:
         admin.create(topics.documents, partitions, replication, {})
         click.echo(f"Created {topics.documents} with {partitions} partitions.")
@@ -65,7 +61,7 @@ def _create_missing(admin: Admin, topics: Topics, partitions: int, replication: 
 
 
 def _repair(admin: Admin, topics: Topics) -> None:
-    found = admin.topics(_names(topics))
+    found = admin.topics(topics.names)
     needed = _needed_bytes(found[topics.documents])
     for name in (topics.classifications, topics.dead_letters):
         if found[name].max_message_bytes < needed:
@@ -78,9 +74,9 @@ def _needed_bytes(source: TopicInfo) -> int:
 
 
 def _report(admin: Admin, topics: Topics) -> None:
-    found = admin.topics(_names(topics))
+    found = admin.topics(topics.names)
     table = Table("topic", "partitions", MAX_BYTES, CLEANUP)
-    for name in (name for name in _names(topics) if name in found):
+    for name in (name for name in topics.names if name in found):
         info = found[name]
         table.add_row(Text(name), str(info.partitions), f"{info.max_message_bytes:,}", info.cleanup_policy)
     if found:

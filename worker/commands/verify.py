@@ -12,7 +12,7 @@ from models.store import Store, StoreError
 from worker.audit.audit import Audit, AuditLimits, UnequalPartitionsError
 from worker.audit.findings import Report
 from worker.clock import Clock, SystemClock
-from worker.commands.cluster import clear_errors, client_settings, existing_topic
+from worker.commands.cluster import clear_errors, client_settings, existing_topics
 from worker.commands.output import console, counted, write
 from worker.commands.progress import track
 from worker.commands.verify_report import report_json, tell_example, tell_report
@@ -105,8 +105,8 @@ def verify(
 
 def _cluster_audit(cluster: Cluster, topics: Topics, group: str) -> ClusterAudit:
     admin = Admin(client_settings(cluster, "admin"))
-    for name in (topics.documents, topics.classifications, topics.dead_letters):
-        if "compact" in existing_topic(admin, name).cleanup_policy:
+    for name, info in existing_topics(admin, topics.names).items():
+        if "compact" in info.cleanup_policy:
             raise ClusterError(
                 f"Topic {name} is compacted: what compaction removes cannot be told from what was lost. "
                 f"Set {CLEANUP}=delete to have it audited."

@@ -217,11 +217,10 @@ class Cluster:
 
 def problems(topics: Topics, found: Mapping[str, TopicInfo]) -> list[str]:
     """What is wrong with the three topics, a sentence each; empty when a worker may start."""
-    names = (topics.documents, topics.classifications, topics.dead_letters)
-    wrong = [f"Topic {name} does not exist." for name in names if name not in found]
+    wrong = [f"Topic {name} does not exist." for name in topics.names if name not in found]
     if wrong:
         return wrong
-    source, results, dead = (found[name] for name in names)
+    source, results, dead = (found[name] for name in topics.names)
     if results.partitions != source.partitions:
         wrong.append(
             f"Topic {topics.classifications} has {results.partitions} partitions and {topics.documents} has "

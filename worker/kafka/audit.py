@@ -32,8 +32,7 @@ class ClusterAudit:
             "fetch.queue.backoff.ms": 20,
             **settings,
         }
-        names = (topics.documents, topics.classifications, topics.dead_letters)
-        self._readers = {name: TopicReader(own) for name in names}
+        self._readers = {name: TopicReader(own) for name in topics.names}
 
     def committed(self) -> dict[int, int]:
         """The group's offset of every partition of the documents topic that it has one of."""
