@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 
 from integration_tests.broker import Kafka
 from integration_tests.docker_broker import docker_broker
-from integration_tests.system import CLF, System
-from schemas.document import Document, decode_document
+from integration_tests.system import SAMPLE, System, sample_documents, train
+from schemas.document import Document
 from worker.kafka.local_broker import LocalBroker, delete_data
 
 Unique = Callable[[str], str]
@@ -75,22 +74,15 @@ def unique(request: pytest.FixtureRequest) -> Unique:
 @pytest.fixture(scope="session")
 def sample() -> list[Document]:
     """The documents of the sample corpus, all languages in turn."""
-    folder = Path(__file__).parent.parent / "training" / "sample"
-    by_language = [
-        [decode_document(line) for line in path.read_bytes().split(b"\n") if line]
-        for path in sorted(folder.glob("*.jsonl"))
-    ]
-    return [document for group in zip(*by_language, strict=False) for document in group]
+    return sample_documents()
 
 
 @pytest.fixture(scope="session")
 def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a model for each language of the sample corpus, trained by `clf train`."""
     store = tmp_path_factory.mktemp("models")
-    folder = Path(__file__).parent.parent / "training" / "sample"
-    for path in sorted(folder.glob("*.jsonl")):
-        command = [*CLF, "train", "--data", str(path), "--lang", path.stem, "--models", str(store)]
-        subprocess.run([*command, "--search", "none"], check=True, capture_output=True)
+    for path in SAMPLE:
+        train(path, store)
     return store
 
 
@@ -98,8 +90,5 @@ def model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def system(kafka: Kafka, unique: Unique, tmp_path: Path) -> Iterator[System]:
     """Three empty topics of four partitions, and a group; the topics are deleted at the end."""
     made = System(kafka, tmp_path, unique("documents"), unique("results"), unique("dead"), unique("group"))
-    topics = (made.documents, made.classifications, made.dead_letters)
-    for topic, size in zip(topics, (1_048_588, 1_200_000, 1_200_000), strict=True):
-        kafka.create_topic(topic, partitions=4, config={"max.message.bytes": str(size)})
-    yield made
-    kafka.delete_topics(*topics)
+    with made.with_topics():
+        yield made

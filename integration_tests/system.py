@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from integration_tests.broker import Kafka, Record, ToSend
-from schemas.document import Document
+from schemas.document import Document, decode_document
 from worker.clock import SystemClock
 
 CLF = (sys.executable, "-m", "worker")
@@ -24,6 +24,7 @@ THOROUGH = pytest.mark.skipif(os.environ.get("CLF_THOROUGH") != "1", reason="onl
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 40.0
 CLOCK = SystemClock()
+SAMPLE = sorted((Path(__file__).parent.parent / "training" / "sample").glob("*.jsonl"))  # a file for each language
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -45,6 +46,21 @@ class System:
     classifications: str
     dead_letters: str
     group: str
+
+    @property
+    def topics(self) -> tuple[str, str, str]:
+        """All three."""
+        return self.documents, self.classifications, self.dead_letters
+
+    @contextmanager
+    def with_topics(self, partitions: int = 4) -> Iterator["System"]:
+        """The system with its topics, empty at first; they are deleted at the end."""
+        for topic, size in zip(self.topics, (1_048_588, 1_200_000, 1_200_000), strict=True):
+            self.kafka.create_topic(topic, partitions, {"max.message.bytes": str(size)})
+        try:
+            yield self
+        finally:
+            self.kafka.delete_topics(*self.topics)
 
     def options(self) -> list[str]:
         """The options that make a worker work on this system."""
@@ -153,6 +169,18 @@ class WorkerProcess:
         """Its log lines of one event."""
         lines = (line for line in self.log().split("\n") if line.startswith("{"))
         return [fields for fields in map(orjson.loads, lines) if fields["event"] == name]
+
+
+def sample_documents() -> list[Document]:
+    """The documents of the sample corpus, all languages in turn."""
+    by_language = [[decode_document(line) for line in path.read_bytes().split(b"\n") if line] for path in SAMPLE]
+    return [document for group in zip(*by_language, strict=False) for document in group]
+
+
+def train(path: Path, models: Path, *options: str) -> None:
+    """Train a model on a file of the sample corpus; it becomes the active one of its language."""
+    command = [*CLF, "train", "--data", str(path), "--lang", path.stem, "--models", str(models), "--search", "none"]
+    subprocess.run([*command, *options], check=True, capture_output=True)
 
 
 def numbered(documents: Iterable[Document], count: int, prefix: str = "https://site.example/") -> Iterator[Document]:

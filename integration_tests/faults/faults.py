@@ -21,6 +21,7 @@ _RECOVERY_SECONDS = 30.0
 _RELOAD_SECONDS = 4.0  # twice --reload-interval
 _STORM_SECONDS, _STORM_MOVES = 60.0, 20
 EXIT_FATAL = 4
+_PROGRESS = "progress, share of steady"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +143,8 @@ def stop_in_turn(stage: Stage, verdict: Verdict, rounds: int) -> None:
         stage.fleet.await_ready(slot)
         verdict.rounds += 1
     end = stage.clock.monotonic()
-    verdict.gap("all", stage.timeline.longest_gap(range(stage.setting.partitions), began, end))
-    verdict.facts["progress, share of steady"] = stage.timeline.settled(began, end) / (end - began) / stage.steady_rate
+    verdict.gap("all", stage.longest_gap(began))
+    verdict.facts[_PROGRESS] = stage.progress(began)
     stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
 
 
@@ -162,10 +163,9 @@ def storm(stage: Stage, verdict: Verdict, rounds: int) -> None:
         stage.clock.sleep(max(0.0, next_move - stage.clock.monotonic()))
         verdict.rounds += 1
     end = stage.clock.monotonic()
-    share = stage.timeline.settled(began, end) / (end - began) / stage.steady_rate
-    verdict.facts["progress, share of steady"] = share
+    share = verdict.facts[_PROGRESS] = stage.progress(began)
     verdict.must(share >= 0.5, f"progress was {share:.0%} of steady")
-    verdict.gap("all", stage.timeline.longest_gap(range(stage.setting.partitions), began, end))
+    verdict.gap("all", stage.longest_gap(began))
     stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
 
 
@@ -216,7 +216,7 @@ def freeze_broker(seconds: float) -> Inject:
 def _recover(stage: Stage, verdict: Verdict, began: float) -> None:
     healed = stage.clock.monotonic()
     stage.await_recovery(verdict, healed, within=_RECOVERY_SECONDS * 2)
-    verdict.gap("all", stage.timeline.longest_gap(range(stage.setting.partitions), began, stage.clock.monotonic()))
+    verdict.gap("all", stage.longest_gap(began))
     verdict.must((verdict.recovery or 0.0) <= _RECOVERY_SECONDS, f"recovery took {verdict.recovery} s")
     stage.fleet.await_ready(*range(stage.setting.workers))
     verdict.rounds += 1
@@ -250,7 +250,7 @@ def reload(stage: Stage, verdict: Verdict, rounds: int) -> None:
     end = stage.clock.monotonic()
     told = [len(worker.events("model_swapped")) for worker in stage.fleet.workers.values()]
     verdict.must(min(told) >= rounds - 1, f"workers swapped models {told} times")
-    verdict.gap("all", stage.timeline.longest_gap(range(stage.setting.partitions), began, end), most=_OTHERS_SECONDS)
+    verdict.gap("all", stage.longest_gap(began), most=_OTHERS_SECONDS)
     stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
 
 

@@ -55,7 +55,7 @@ class Fleet:
         self.exits: list[Exit] = []
         self.points: dict[int, list[Point]] = {}
         self._wanted: set[int] = set()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="fleet", daemon=True)
         self._thread.start()
@@ -95,8 +95,9 @@ class Fleet:
         found: list[int] = []
 
         def known() -> bool:
-            lines = self.workers[slot].get("/metrics")[1].split("\n")
-            count = sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("clf_assigned_partitions{"))
+            worker = self.workers[slot]
+            count = worker.metric("clf_assigned_partitions{")
+            lines = worker.get("/metrics")[1].split("\n")
             lags = [line for line in lines if line.startswith("clf_consumer_lag_records{")]
             found[:] = sorted(int(line.partition('partition="')[2].partition('"')[0]) for line in lags)
             return len(found) == count > 0

@@ -138,6 +138,15 @@ class Stage:
         self.steady_rate = self.timeline.settled(began, self.clock.monotonic()) / STEADY_SECONDS
         self.footprints = self.fleet.footprints()
 
+    def longest_gap(self, since: float) -> float:
+        """The longest time between two results of any partition, from then until now."""
+        return self.timeline.longest_gap(range(self.setting.partitions), since, self.clock.monotonic())
+
+    def progress(self, since: float) -> float:
+        """Documents a second from then until now, as a share of what they were in the steady phase."""
+        now = self.clock.monotonic()
+        return self.timeline.settled(since, now) / (now - since) / self.steady_rate
+
     def await_recovery(self, verdict: Verdict, healed: float, *, within: float) -> None:
         """Wait until each partition has settled a document that was sent after `healed`."""
 
@@ -210,12 +219,9 @@ def staged(around: Surroundings, setting: Setting, name: str, seed: int) -> Iter
     kafka, directory = around.kafka, around.directory / name
     directory.mkdir()
     system = System(kafka, directory, f"documents.{name}", f"results.{name}", f"dead.{name}", f"group.{name}")
-    topics = (system.documents, system.classifications, system.dead_letters)
-    for topic, size in zip(topics, (1_048_588, 1_200_000, 1_200_000), strict=True):
-        kafka.create_topic(topic, setting.partitions, {"max.message.bytes": str(size)})
-    stage = Stage(system, around, setting, seed)
-    try:
-        yield stage
-    finally:
-        stage.fleet.kill()
-        kafka.delete_topics(*topics)
+    with system.with_topics(setting.partitions):
+        stage = Stage(system, around, setting, seed)
+        try:
+            yield stage
+        finally:
+            stage.fleet.kill()

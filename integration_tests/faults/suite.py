@@ -1,6 +1,5 @@
 """Runs faults one after the other, each on topics of its own."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,33 +8,18 @@ from integration_tests.broker import Kafka
 from integration_tests.faults.faults import Fault
 from integration_tests.faults.proxy import Proxy, free_port
 from integration_tests.faults.stage import Surroundings, Verdict, staged
-from integration_tests.system import CLF
-from schemas.document import Document, decode_document
+from integration_tests.system import SAMPLE, sample_documents, train
 from worker.clock import Clock
 from worker.kafka.local_broker import LocalBroker, delete_data
 from worker.kafka.local_launch import SecondListener
 
-SAMPLE = Path(__file__).parents[2] / "training" / "sample"
-
 
 def trained(directory: Path) -> Path:
     """A store with two models of each language of the sample corpus."""
-    for path in sorted(SAMPLE.glob("*.jsonl")):
+    for path in SAMPLE:
         train(path, directory, "--c", "0.3")  # the version that `reload` changes to and fro
         train(path, directory)
     return directory
-
-
-def train(path: Path, models: Path, *options: str) -> None:
-    """Train one model, which becomes the active one of its language."""
-    command = [*CLF, "train", "--data", str(path), "--lang", path.stem, "--models", str(models), "--search", "none"]
-    subprocess.run([*command, *options], check=True, capture_output=True)
-
-
-def sample_documents() -> list[Document]:
-    """The documents of the sample corpus."""
-    paths = sorted(SAMPLE.glob("*.jsonl"))
-    return [decode_document(line) for path in paths for line in path.read_bytes().split(b"\n") if line]
 
 
 class Suite:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from confluent_kafka import Producer
 
 from worker.tests.mock_clients import DOCUMENTS, PATIENCE, RESULTS
@@ -14,6 +15,16 @@ from worker.tests.mock_cluster import MockCluster
 def no_width_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as without a terminal, wherever the tests run; pytest-xdist says how wide its own is."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Logging is global: put it back."""
+    root = logging.getLogger()
+    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.configure(**config)
 
 
 @pytest.fixture(scope="module")

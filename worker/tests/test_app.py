@@ -1,10 +1,6 @@
 """How a worker ends: which code for which error. The rest of it is tested as a process."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
-import structlog
 
 from worker import app
 from worker.app import run_worker
@@ -40,14 +36,7 @@ CONFIG = WorkerConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging is global: put it back."""
-    root = logging.getLogger()
-    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.configure(**config)
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 @pytest.mark.parametrize(

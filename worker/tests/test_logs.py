@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -14,14 +13,7 @@ from worker.config import LogFormat, Logging
 SECRET = "the text of somebody's page"  # noqa: S105 - not a password, but not for the log either
 
 
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging is global: put it back."""
-    root = logging.getLogger()
-    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.configure(**config)
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 def configured(form: LogFormat = LogFormat.JSON, level: str = "info") -> structlog.stdlib.BoundLogger:
