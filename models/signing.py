@@ -43,12 +43,7 @@ class TrustedKeys:
         self._read()
 
     def require(self, where: object, manifest: bytes, signature: bytes | None) -> None:
-        """Refuse a bundle that none of the keys has signed.
-
-        Args:
-            where: how to call the bundle in a message.
-            manifest: the bytes of its manifest, those that are believed afterwards.
-            signature: the bytes of its signature file, None when there is none.
+        """Refuse a bundle that none of the keys has signed; the arguments are those of `models.reader.Trust`.
 
         Raises:
             BundleError: UNSIGNED, BAD_SIGNATURE or KEY_UNUSABLE.
