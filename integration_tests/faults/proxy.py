@@ -62,10 +62,10 @@ class Proxy:
 
     def close(self) -> None:
         """Disconnect all."""
-        self._server.close()
-        self._call(self._tear())
+        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - whatever it gives
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
@@ -80,6 +80,14 @@ class Proxy:
     async def _tear(self) -> None:
         for writer in list(self._connections):
             writer.transport.abort()
+
+    async def _end(self) -> None:
+        self._server.close()
+        await self._tear()
+        self._up.set()
+        self._down.set()
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)  # they find their connections gone
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -30,6 +30,9 @@ _AGAIN_SECONDS = 0.02
 # A transaction's error that says no more than that: see the delivery reports.
 _DELIVERIES_FAILED = "_INCONSISTENT"
 
+# What a call finds that was under way while the transaction failed over something else.
+_FAILED_BEFORE = "_STATE"
+
 
 class _Deliveries:
     """A producer whose delivery callback only records. The first failure is raised by the caller's next call."""
@@ -95,6 +98,11 @@ class _TransactionDeliveries(_Deliveries):
             else translate(cause, doing, Needs(on_topic("WRITE", *self.topics)))
         )
 
+    def translated_call(self, error: KafkaError, doing: str, needs: Needs) -> StreamError:
+        """The same for a call of the transaction; only where the client says no more than that it had failed before."""
+        cause = self._cause() if error.name() == _FAILED_BEFORE else None
+        return translate(cause or error, doing, needs)
+
     def _cause(self) -> KafkaError | None:
         """Why the transaction failed; None when it did not.
 
@@ -109,20 +117,6 @@ class _TransactionDeliveries(_Deliveries):
         return None
 
 
-def _retrying(call: Callable[[float], object], deadline: Deadline, doing: str, needs: Needs) -> None:
-    """Repeat `call` while its error is retriable and time is left; it is handed the seconds that remain."""
-    while True:
-        try:
-            call(deadline.remaining())
-        except KafkaException as error:
-            mapped = translate(error.args[0], doing, needs)
-            if isinstance(mapped, RetriableError) and not deadline.expired:
-                continue
-            raise mapped from error
-        else:
-            return
-
-
 class TransactionalPublisher:
     """Exactly once: results and input offsets become visible together or not at all (KIP-98, KIP-447)."""
 
@@ -134,7 +128,7 @@ class TransactionalPublisher:
 
     def open(self, deadline: Deadline) -> None:
         """Register the transactional id: fences whoever had it, and aborts what a dead predecessor left open."""
-        _retrying(self._producer.init_transactions, deadline, "registering the transactional id", self._needs())
+        self._retrying(self._producer.init_transactions, deadline, "registering the transactional id", self._needs())
 
     def begin(self) -> None:
         """Start a transaction."""
@@ -152,7 +146,7 @@ class TransactionalPublisher:
         """Add the offsets and commit. A commit that does not end in time has an unknown outcome: FatalError."""
         positions = [ClientPartition(source.topic, source.partition, offset) for source, offset in offsets.items()]
         try:
-            _retrying(
+            self._retrying(
                 lambda left: self._producer.send_offsets_to_transaction(positions, membership, left),
                 deadline,
                 "adding the offsets to the transaction",
@@ -163,7 +157,7 @@ class TransactionalPublisher:
             # hangs in this call for good, time limit or not. A new one under the same id is at work in seconds.
             raise FatalError(f"The transaction did not get on in time: {error}") from error
         try:
-            _retrying(self._producer.commit_transaction, deadline, "committing the transaction", self._needs())
+            self._retrying(self._producer.commit_transaction, deadline, "committing the transaction", self._needs())
         except AbortableError:
             self._deliveries.raise_failure()  # it may say more, and be worse: running the batch again may not help
             raise
@@ -181,11 +175,24 @@ class TransactionalPublisher:
 
     def abort(self, deadline: Deadline) -> None:
         """Abort the transaction."""
-        _retrying(self._producer.abort_transaction, deadline, "aborting the transaction", self._needs())
+        self._retrying(self._producer.abort_transaction, deadline, "aborting the transaction", self._needs())
 
     def close(self) -> None:
         """Drop what is queued, so that the client does not wait for it."""
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+    def _retrying(self, call: Callable[[float], object], deadline: Deadline, doing: str, needs: Needs) -> None:
+        """Repeat `call` while its error is retriable and time is left; it is handed the seconds that remain."""
+        while True:
+            try:
+                call(deadline.remaining())
+            except KafkaException as error:
+                mapped = self._deliveries.translated_call(error.args[0], doing, needs)
+                if isinstance(mapped, RetriableError) and not deadline.expired:
+                    continue
+                raise mapped from error
+            else:
+                return
 
     def _needs(self, read: Iterable[str] = (), member_of: str = "") -> Needs:
         topics = on_topic("WRITE", *self._deliveries.topics) + on_topic("READ", *read)
