@@ -58,10 +58,11 @@ class Kafka:
     """A cluster as tests see it."""
 
     bootstrap_servers: str
+    replication: int = 1
 
     def create_topic(self, name: str, partitions: int = 1, config: dict[str, str] | None = None) -> str:
         """Create a topic and return its name once every partition has a leader."""
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=config or {})
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=self.replication, config=config or {})
         admin = self.admin()  # kept in a variable: a client that is collected takes its answers with it
         admin.create_topics([topic], request_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
         _wait_for_leaders(admin, name, partitions)

@@ -12,8 +12,7 @@ import orjson
 from integration_tests.faults.faults import FAULTS
 from integration_tests.faults.report import as_json, markdown, told
 from integration_tests.faults.stage import Verdict
-from integration_tests.faults.suite import Suite, surroundings, trained
-from worker.clock import SystemClock
+from integration_tests.faults.suite import trained, verdicts_of
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,10 +32,9 @@ def faults(names: tuple[str, ...], seed: int | None, json_file: IO[bytes] | None
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="clf-faults-") as folder:
         directory = Path(folder)
-        with surroundings(trained(directory / "models"), directory, SystemClock()) as around:
-            for fault in chosen:
-                verdicts.append(Suite(around).run(fault, seed))
-                click.echo(told(verdicts[-1]), err=True)
+        for verdict in verdicts_of(chosen, seed, trained(directory / "models"), directory):
+            verdicts.append(verdict)
+            click.echo(told(verdict), err=True)
     click.echo(markdown(verdicts, {fault.name: fault.title for fault in FAULTS}))
     if json_file is not None:
         json_file.write(orjson.dumps([as_json(verdict) for verdict in verdicts]))

@@ -3,22 +3,36 @@
 import random
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from confluent_kafka import KafkaException
+
+from integration_tests.faults.cluster import (
+    OFFSETS,
+    TRANSACTIONS,
+    await_whole,
+    elect_preferred_leaders,
+    group_coordinator,
+    leader,
+    transaction_coordinator,
+)
 from integration_tests.faults.fleet import Point
 from integration_tests.faults.points import POINTS
 from integration_tests.faults.proxy import Network
-from integration_tests.faults.stage import Setting, Stage, Verdict
+from integration_tests.faults.stage import Place, Setting, Stage, Verdict
 from integration_tests.system import CLF, WorkerProcess, wait_until
 from models.store import Store
 
 SESSION_SECONDS = 10.0
+_NOBODY = -1
 _OTHERS_SECONDS = 1.0
 _FROZEN_SECONDS = 15.0
 _FENCED_SECONDS = 5.0
 _RECOVERY_SECONDS = 30.0
 _RELOAD_SECONDS = 4.0  # twice --reload-interval
+_NODE_AWAY_SECONDS = 8.0  # others take over 3 s after its last sign of life
 _STORM_SECONDS, _STORM_MOVES = 60.0, 20
 EXIT_FATAL = 4
 _PROGRESS = "progress, share of steady"
@@ -229,9 +243,9 @@ def network(*states: tuple[Network, float]) -> Inject:
         for _ in range(rounds):
             began = stage.clock.monotonic()
             for state, seconds in states:
-                stage.around.proxy.set(state)
+                stage.proxy.set(state)
                 stage.clock.sleep(seconds)
-            stage.around.proxy.set(Network.OPEN)
+            stage.proxy.set(Network.OPEN)
             _recover(stage, verdict, began)
 
     return inject
@@ -254,6 +268,79 @@ def reload(stage: Stage, verdict: Verdict, rounds: int) -> None:
     stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
 
 
+def kill_node(find: Callable[[Stage], int]) -> Inject:
+    """The broker that has a part in the system's work is killed, of three; it comes back after some seconds.
+
+    `find` names it; while it is away, that part must be another one's.
+    """
+
+    def inject(stage: Stage, verdict: Verdict, rounds: int) -> None:
+        for _ in range(rounds):
+            _await_spare(stage)
+            node = _another(find, stage, than=_NOBODY)
+            broker = stage.around.brokers[node - 1]
+            assert broker.running is not None, "all brokers run"
+            directory, port = broker.running.directory, broker.running.port
+            began = stage.clock.monotonic()
+            broker.kill()
+            stage.clock.sleep(_NODE_AWAY_SECONDS)
+            _another(find, stage, than=node)
+            broker.start(directory, port=port, follow_parent=True)
+            _recover(stage, verdict, began)
+
+    return inject
+
+
+def _another(find: Callable[[Stage], int], stage: Stage, *, than: int) -> int:
+    """Wait until somebody has that part, and not that one."""
+    found = _NOBODY
+
+    def somebody() -> bool:
+        nonlocal found
+        with suppress(KafkaException):  # who has just taken it over is not ready to answer for a moment
+            found = find(stage)
+        return found not in {_NOBODY, than}
+
+    wait_until(somebody, f"another broker than {than} has the part")
+    return found
+
+
+def restart_in_turn(stage: Stage, verdict: Verdict, rounds: int) -> None:
+    """Each broker is stopped as an operator does, started again, and given back the partitions it prefers."""
+    for n in range(rounds):
+        _await_spare(stage)
+        broker = stage.around.brokers[n % len(stage.around.brokers)]
+        assert broker.running is not None, "all brokers run"
+        directory, port = broker.running.directory, broker.running.port
+        began = stage.clock.monotonic()
+        broker.stop()
+        broker.start(directory, port=port, follow_parent=True)
+        _await_spare(stage)
+        elect_preferred_leaders(stage.around.kafka)
+        _recover(stage, verdict, began)
+
+
+def _await_spare(stage: Stage) -> None:
+    await_whole(stage.around.kafka, *stage.system.topics, OFFSETS, TRANSACTIONS)
+
+
+def _leader_of_documents(stage: Stage) -> int:
+    return leader(stage.around.kafka, stage.system.documents, 0)
+
+
+def _leader_of_results(stage: Stage) -> int:
+    return leader(stage.around.kafka, stage.system.classifications, 0)
+
+
+def _group_coordinator(stage: Stage) -> int:
+    return group_coordinator(stage.around.kafka, stage.system.group)
+
+
+def _transaction_coordinator(stage: Stage) -> int:
+    return transaction_coordinator(stage.around.kafka, f"{stage.system.group}-0")
+
+
+_THREE = Setting(place=Place.THREE_BROKERS)
 _PROXIED = Setting(through_proxy=True)
 
 POINTS_FAULT = Fault("points", "kill -9 before and after each step of a transaction", kill_at_points, rounds=20)
@@ -284,4 +371,15 @@ FAULTS = (
     Fault("broker-4", "broker killed for 4 s", kill_broker(4.0), rounds=2),
     Fault("broker-30", "broker killed for 30 s", kill_broker(30.0), rounds=1),
     Fault("broker-frozen", "broker frozen for 40 s", freeze_broker(40.0), rounds=1),
+    Fault("coordinator", "the group's coordinator killed, of three brokers", kill_node(_group_coordinator), 2, _THREE),
+    Fault(
+        "transaction-coordinator",
+        "a worker's transaction coordinator killed, of three",
+        kill_node(_transaction_coordinator),
+        2,
+        _THREE,
+    ),
+    Fault("leader-input", "a leader of the documents killed, of three", kill_node(_leader_of_documents), 2, _THREE),
+    Fault("leader-output", "a leader of the results killed, of three", kill_node(_leader_of_results), 2, _THREE),
+    Fault("rolling", "each of three brokers restarted, leaders moved back", restart_in_turn, 3, _THREE),
 )

@@ -14,6 +14,8 @@ _HEADER = (
 
 def told(verdict: Verdict) -> str:
     """One verdict, with all that does not hold."""
+    if verdict.skipped:
+        return f"{verdict.fault}: skipped. {verdict.skipped}"
     state = "holds" if verdict.holds else "BROKEN"
     first = f"{verdict.fault}: {state} ({verdict.documents:,} documents, seed {verdict.seed})"
     return "\n  ".join([first, *verdict.broken])
@@ -35,5 +37,6 @@ def _row(verdict: Verdict, title: str) -> str:
     gaps = ", ".join(f"{seconds:.1f} ({of})" for of, seconds in verdict.longest_gap.items())
     facts = "".join(f"; {name} {value:.2f}" for name, value in verdict.facts.items())
     recovery = "" if verdict.recovery is None else f"{verdict.recovery:.1f}"
+    holds = "skipped" if verdict.skipped else "yes" if verdict.holds else "**no**"
     cells = (title + facts, verdict.rounds, f"{verdict.documents:,}", lost, doubled, reordered, other, gaps, recovery)
-    return "| " + " | ".join(map(str, cells)) + f" | {'yes' if verdict.holds else '**no**'} |"
+    return "| " + " | ".join(map(str, cells)) + f" | {holds} |"

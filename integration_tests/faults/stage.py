@@ -3,13 +3,15 @@
 import random
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 import orjson
 
 from integration_tests.broker import Kafka
+from integration_tests.faults.disk import Disk, mounted
 from integration_tests.faults.fleet import Fleet, Footprint
 from integration_tests.faults.generator import Generator, Plan
 from integration_tests.faults.proxy import Proxy
@@ -38,6 +40,7 @@ class Verdict:
         broken: sentences about what else did not hold.
         longest_gap: seconds between two results of one partition, by what the partitions had to do with the fault.
         recovery: seconds from the end of the fault until each partition had settled a document sent after it.
+        skipped: why it could not be tried here; empty when it was.
     """
 
     fault: str
@@ -49,6 +52,7 @@ class Verdict:
     longest_gap: dict[str, float] = field(default_factory=dict)
     recovery: float | None = None
     facts: dict[str, float] = field(default_factory=dict)
+    skipped: str = ""
 
     @property
     def holds(self) -> bool:
@@ -70,15 +74,28 @@ class Verdict:
         self.facts[fact] = max(value, self.facts.get(fact, value))
 
 
+class Place(StrEnum):
+    """Where a fault can happen; faults of one place share its brokers."""
+
+    ONE_BROKER = "one broker, and a proxy before it"
+    THREE_BROKERS = "three brokers"
+    SMALL_DISK = "one broker on a small disk"
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a system is set up for a fault."""
+    """How a system is set up for a fault.
 
+    `{disk}` in an option stands for a small disk of its own, and `{models}` for the directory of the models.
+    """
+
+    place: Place = Place.ONE_BROKER
     partitions: int = 6
     workers: int = 3
     rate: float = 1200.0
     poison: float = 0.0
     options: tuple[str, ...] = ()
+    disk_mib: int = 0
     through_proxy: bool = False
     """Whether the workers, and nobody else, reach the broker through the proxy."""
 
@@ -87,13 +104,19 @@ class Setting:
 class Surroundings:
     """What all runs share."""
 
-    broker: LocalBroker
+    brokers: Sequence[LocalBroker]
     kafka: Kafka
-    proxy: Proxy
+    proxy: Proxy | None
+    disk: Disk | None
     models: Path
     documents: Sequence[Document]
     directory: Path
     clock: Clock
+
+    @property
+    def broker(self) -> LocalBroker:
+        """The only one, or the first."""
+        return self.brokers[0]
 
 
 class Stage:
@@ -105,11 +128,13 @@ class Stage:
         around: Surroundings,
         setting: Setting,
         seed: int,
+        disk: Disk | None,
     ) -> None:
-        clock, models, proxy = around.clock, around.models, around.proxy
+        clock, models = around.clock, around.models
         self.system = system
         self.around = around
         self.setting = setting
+        self._disk = disk
         self.clock = clock
         self.random = random.Random(seed)  # noqa: S311 - no secret
         servers = system.kafka.bootstrap_servers
@@ -117,12 +142,26 @@ class Stage:
         self.generator = Generator(servers, system.documents, plan, around.documents, clock)
         topics = dict.fromkeys((system.classifications, system.dead_letters), setting.partitions)
         self.timeline = Timeline(servers, topics, system.dead_letters, clock)
-        options = (*_OPTIONS, "--models", str(models), *setting.options)
+        filled = [option.format(disk=disk and disk.path, models=models) for option in setting.options]
+        options = (*_OPTIONS, "--models", str(models), *filled)
         if setting.through_proxy:
-            options = (*options, "--bootstrap-servers", f"127.0.0.1:{proxy.port}")
+            options = (*options, "--bootstrap-servers", f"127.0.0.1:{self.proxy.port}")
         self.fleet = Fleet(system, options, clock, system.directory)
         self.footprints: dict[int, Footprint] = {}
         self.steady_rate = 0.0
+
+    @property
+    def proxy(self) -> Proxy:
+        """What the workers' network goes through."""
+        assert self.around.proxy is not None, "this place has a proxy"
+        return self.around.proxy
+
+    @property
+    def disk(self) -> Disk:
+        """The small disk of this fault, or that of the broker."""
+        disk = self._disk or self.around.disk
+        assert disk is not None, "this fault has a small disk"
+        return disk
 
     def warm_up(self) -> None:
         """The first two phases: all workers at work, then some seconds to compare with."""
@@ -219,8 +258,10 @@ def staged(around: Surroundings, setting: Setting, name: str, seed: int) -> Iter
     kafka, directory = around.kafka, around.directory / name
     directory.mkdir()
     system = System(kafka, directory, f"documents.{name}", f"results.{name}", f"dead.{name}", f"group.{name}")
-    with system.with_topics(setting.partitions):
-        stage = Stage(system, around, setting, seed)
+    with ExitStack() as stack:
+        disk = stack.enter_context(mounted(directory / "disk", setting.disk_mib)) if setting.disk_mib else None
+        stack.enter_context(system.with_topics(setting.partitions))
+        stage = Stage(system, around, setting, seed, disk)
         try:
             yield stage
         finally:

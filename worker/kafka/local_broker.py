@@ -18,10 +18,10 @@ from worker.kafka.local_jars import JarCache, find_java
 from worker.kafka.local_launch import (
     HOST,
     Launch,
+    Node,
     PortTakenError,
     SecondListener,
     check_space,
-    choose_ports,
     explain_death,
     is_port_conflict,
     last_lines,
@@ -55,14 +55,16 @@ class LocalBroker:
         say: Say = silent,
         clock: Clock | None = None,
         second: SecondListener | None = None,
+        node: Node | None = None,
     ) -> None:
-        """`second` is for tests of what happens between clients and the broker."""
+        """For tests: `second` is a listener behind a proxy, `node` makes this one of several brokers."""
         self.running: RunningBroker | None = None
         self._heap_mib = heap_mib
         self._jars = jars
         self._say = say
         self._clock = clock or SystemClock()
         self._second = second
+        self._node = node
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self, directory: Path, *, port: int = 0, follow_parent: bool = False) -> RunningBroker:
@@ -136,7 +138,7 @@ class LocalBroker:
         java = find_java()
         jars = self._jars or JarCache.default()
         installed = jars.ensure(self._say, self._clock)
-        launch = Launch(java, installed, directory, self._heap_mib, follow_parent, self._second)
+        launch = Launch(java, installed, directory, self._heap_mib, follow_parent, self._second, self._node)
         for _ in range(PORT_ATTEMPTS - 1):
             try:
                 return self._launch(launch, port, jars.version)
@@ -147,7 +149,7 @@ class LocalBroker:
         return self._launch(launch, port, jars.version)
 
     def _launch(self, launch: Launch, port: int, version: str) -> RunningBroker:
-        ports = choose_ports(port)
+        ports = launch.choose_ports(port)
         launch.prepare(ports)
         token = uuid.uuid4().hex
         log_start = launch.roll_log()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +50,19 @@ class SecondListener(NamedTuple):
     advertised: int
 
 
+class Node(NamedTuple):
+    """One of several brokers that make a cluster; each of them is a controller too.
+
+    `number` counts from 1, `controllers` are the ports of all controllers in that order, and `cluster` is the id that
+    all share.
+    """
+
+    number: int
+    controllers: Sequence[int]
+    cluster: str
+    settings: Mapping[str, str] = {}
+
+
 def choose_ports(port: int) -> Ports:
     """Free ports; `port` itself for the clients unless it is 0. Raises PortTakenError when that one is taken."""
     with socket.socket() as clients, socket.socket() as controller:
@@ -78,11 +92,17 @@ class Launch:
     heap_mib: int
     follow_parent: bool
     second: SecondListener | None = None
+    node: Node | None = None
 
     @property
     def log_file(self) -> Path:
         """Standard output of the broker, Java's own messages included."""
         return self.directory / "broker.log"
+
+    def choose_ports(self, port: int) -> Ports:
+        """Free ones, as far as nobody else needs to know them beforehand."""
+        ports = choose_ports(port)
+        return ports if self.node is None else ports._replace(controller=self.node.controllers[self.node.number - 1])
 
     def prepare(self, ports: Ports) -> None:
         """Write the settings and, the first time, format the storage."""
@@ -102,11 +122,18 @@ class Launch:
         path.write_text(
             f"{fixed}\n# Written by `clf kafka start`; changes here are lost.\n"
             f"{self._listeners(ports)}"
-            f"controller.quorum.voters=1@{HOST}:{ports.controller}\n"
+            f"{self._quorum(ports)}"
             f"log.dirs={_escape(self.directory / data)}\n",
             "utf-8",
         )
         return path
+
+    def _quorum(self, ports: Ports) -> str:
+        if self.node is None:
+            return f"controller.quorum.voters=1@{HOST}:{ports.controller}\n"
+        voters = ",".join(f"{number}@{HOST}:{port}" for number, port in enumerate(self.node.controllers, start=1))
+        own = {"node.id": str(self.node.number), "controller.quorum.voters": voters, **self.node.settings}
+        return "".join(f"{key}={value}\n" for key, value in own.items())  # the last line of a name is what counts
 
     def _listeners(self, ports: Ports) -> str:
         own = f"listeners=PLAINTEXT://{HOST}:{ports.clients},CONTROLLER://{HOST}:{ports.controller}"
@@ -124,7 +151,8 @@ class Launch:
         part = self.directory / "formatting"
         shutil.rmtree(part, ignore_errors=True)
         settings = self._write_settings(ports, "formatting")
-        arguments = ["kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(settings)]
+        cluster = self.node.cluster if self.node else cluster_id()
+        arguments = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
         code, said = _run(self._command(*arguments))
         if code != 0:
             raise BrokerError(explain_death(self.directory, code, said))

@@ -1,0 +1,105 @@
+"""Three brokers on this machine that are one cluster, for what a single one cannot show: coordinators that move."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from confluent_kafka import ElectionType, KafkaError, TopicCollection
+
+from integration_tests.broker import Kafka
+from integration_tests.faults.proxy import free_port
+from integration_tests.system import wait_until
+from worker.kafka.local_broker import LocalBroker, delete_data
+from worker.kafka.local_launch import Node, cluster_id
+
+NODES = 3
+_TRANSACTION_PARTITIONS = 3
+OFFSETS, TRANSACTIONS = "__consumer_offsets", "__transaction_state"
+# One broker may be away, and no record that was acknowledged is lost with it.
+_REPLICATED = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.num.partitions": "3",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.num.partitions": str(_TRANSACTION_PARTITIONS),
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+}
+_HEAP_MIB = 192
+
+
+class LocalCluster:
+    """Starts three brokers, each in a directory of its own. Nodes count from 1."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        controllers = [free_port() for _ in range(NODES)]
+        cluster = cluster_id()
+        self.brokers = [
+            LocalBroker(heap_mib=_HEAP_MIB, node=Node(number, controllers, cluster, _REPLICATED))
+            for number in range(1, NODES + 1)
+        ]
+        self._ports = [0] * NODES
+        # A broker ends with the thread that started it, so that none is left over: these stay until the end.
+        self._starters = ThreadPoolExecutor(NODES, "broker")
+
+    def start(self) -> Kafka:
+        """Start all at once: none is ready before most are."""
+        list(self._starters.map(self.start_node, range(1, NODES + 1)))
+        return Kafka(",".join(f"127.0.0.1:{port}" for port in self._ports), replication=NODES)
+
+    def start_node(self, node: int) -> None:
+        """Start one, on its port and with its data."""
+        place = self._directory / f"broker-{node}"
+        running = self.brokers[node - 1].start(place, port=self._ports[node - 1], follow_parent=True)
+        self._ports[node - 1] = running.port
+
+    def close(self) -> None:
+        """End all, and remove what they wrote."""
+        for node, broker in enumerate(self.brokers, start=1):
+            broker.kill()
+            delete_data(self._directory / f"broker-{node}")
+        self._starters.shutdown()
+
+
+def await_whole(kafka: Kafka, *topics: str) -> None:
+    """Wait until every replica of these topics is in sync, so that one broker can be spared."""
+
+    def whole() -> bool:
+        found = kafka.admin().describe_topics(TopicCollection(list(topics)), request_timeout=10)
+        partitions = [partition for topic in topics for partition in found[topic].result().partitions]
+        return all(len(partition.isr) == len(partition.replicas) for partition in partitions)
+
+    wait_until(whole, "all replicas are in sync", 60)
+
+
+def leader(kafka: Kafka, topic: str, partition: int) -> int:
+    """The node that leads a partition."""
+    found = kafka.admin().describe_topics(TopicCollection([topic]), request_timeout=10)[topic].result()
+    node = found.partitions[partition].leader
+    return -1 if node is None else node.id
+
+
+def group_coordinator(kafka: Kafka, group: str) -> int:
+    """The node that keeps the group and its offsets."""
+    node = kafka.admin().describe_consumer_groups([group], request_timeout=10)[group].result().coordinator
+    return -1 if node is None else node.id
+
+
+def transaction_coordinator(kafka: Kafka, transactional_id: str) -> int:
+    """The node that keeps the transactions of that id: the leader of the partition that Kafka's hash of it names."""
+    return leader(kafka, TRANSACTIONS, abs(_java_hash(transactional_id)) % _TRANSACTION_PARTITIONS)
+
+
+def elect_preferred_leaders(kafka: Kafka) -> None:
+    """Give every partition back to the broker that is first among its replicas."""
+    election = kafka.admin().elect_leaders(ElectionType.PREFERRED, request_timeout=10)
+    for error in election.result().values():
+        assert error is None or error.code() == KafkaError.ELECTION_NOT_NEEDED, error
+
+
+def _java_hash(text: str) -> int:
+    """`String.hashCode` of a text in ASCII."""
+    value = 0
+    for character in text:
+        value = (31 * value + ord(character)) % 2**32
+    return value - 2**32 if value >= 2**31 else value
