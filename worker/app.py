@@ -25,6 +25,7 @@ from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.live_models import LiveModels, open_live_models
 from worker.model_reloads import ModelReloads, start_reloads
+from worker.partition_watch import Partitions, PartitionWatch
 from worker.serve.http import HttpServer, routes
 from worker.serve.metrics import Metrics
 from worker.serve.service_file import HEALTH, remove_service_file, write_service_file
@@ -84,6 +85,7 @@ class _Running:
     loop: StreamLoop
     source: GroupSource
     publisher: Publisher
+    watch: PartitionWatch
     reloads: ModelReloads
 
 
@@ -166,11 +168,7 @@ class _Worker:
         found = cluster.topics(topics.names)
         wrong = problems(topics, found)
         if wrong:
-            raise CannotStartError(
-                " ".join(
-                    [*wrong, "`clf topics create` creates missing topics and raises sizes, never partition counts."]
-                )
-            )
+            raise CannotStartError(" ".join([*wrong, "`clf topics create` creates missing topics and raises sizes."]))
         return found
 
     # --- start ------------------------------------------------------------------------------------------------
@@ -184,21 +182,28 @@ class _Worker:
         consumer = kafka_settings.consumer(
             kafka_settings.common(servers, properties, "consumer"), config.group.group, config.group.group_protocol
         )
-        source = GroupSource(consumer, config.topics.documents, self._on_statistics)
+        watch = PartitionWatch(
+            config.topics, Partitions(*(topics[name].partitions for name in config.topics.names)), self._metrics
+        )
+        source = GroupSource(consumer, config.topics.documents, self._on_statistics, watch.has_results)
+        self._metrics.withheld_are(lambda: len(source.withheld))
         limit = min(
             topics[name].max_message_bytes for name in (config.topics.classifications, config.topics.dead_letters)
         )
         producer = kafka_settings.producer(kafka_settings.common(servers, properties, "producer"), limit)
         publisher = self._publisher(producer, slot, source)
         log.info("consumer_settings", settings=kafka_settings.redacted(consumer))
-        loop = self._loop_of(source, publisher, live, topics[config.topics.dead_letters].partitions)
+        loop = self._loop_of(source, publisher, live, watch)
         self._loop = loop
         source.subscribe(loop)
         self._lifecycle.move(State.WAITING)
+        watch.start(publisher.partitions_of)
         reloads = start_reloads(config.scoring, config.reload, live, self._metrics, self._clock)
-        return _Running(loop, source, publisher, reloads)
+        return _Running(loop, source, publisher, watch, reloads)
 
-    def _publisher(self, producer: Settings, slot: Slot, source: GroupSource) -> Publisher:
+    def _publisher(
+        self, producer: Settings, slot: Slot, source: GroupSource
+    ) -> TransactionalPublisher | AtLeastOncePublisher:
         guarantee = self._config.guarantee
         if guarantee.delivery is Delivery.AT_LEAST_ONCE:
             log.info("producer_settings", settings=kafka_settings.redacted(producer))
@@ -213,13 +218,13 @@ class _Worker:
         return publisher
 
     def _loop_of(
-        self, source: GroupSource, publisher: Publisher, live: LiveModels, dead_letter_partitions: int
+        self, source: GroupSource, publisher: Publisher, live: LiveModels, watch: PartitionWatch
     ) -> StreamLoop:
         config, clock = self._config, self._clock
         batching, failures = config.batching, config.failures
         processor = Processor(
             live.classifier,
-            Destination(config.topics.classifications, config.topics.dead_letters, dead_letter_partitions),
+            Destination(config.topics.classifications, config.topics.dead_letters, lambda: watch.found.dead_letters),
             {
                 Stage.DECODE: failures.on_decode_failure,
                 Stage.SCORE: failures.on_score_failure,
@@ -274,6 +279,7 @@ class _Worker:
         if not running.loop.drain(Deadline(self._clock, self._config.guarantee.drain_timeout)):
             raise FatalError("Not everything in hand was committed in time (--drain-timeout); it stays unread.")
         running.source.close()
+        running.watch.close()
         running.publisher.close()
         running.reloads.close()
         self._lifecycle.move(State.STOPPED)

@@ -19,6 +19,7 @@ from worker.stream.deadline import Deadline
 from worker.stream.records import Record, TopicPartition
 
 _LOOK_SECONDS = 0.2
+_NOTHING = Extent(0, 0, 0)
 _OFFSETS_SECONDS = 5.0  # at-least-once workers commit offsets a moment after their results
 
 
@@ -33,10 +34,6 @@ class AuditLimits:
 
     patience: float
     max_lag: int | None
-
-
-class UnequalPartitionsError(Exception):
-    """There are documents whose results have no partition to go to. The text says what to do."""
 
 
 @dataclass(slots=True)
@@ -79,7 +76,7 @@ class Audit:
         for partition, extent in documents.items():
             audit = self._audit(partition, committed.get(partition, extent.first), len(letters))
             letter = letters[partition % len(letters)].stable
-            self._places[partition] = _Place(audit, results[partition].stable, letter)
+            self._places[partition] = _Place(audit, results.get(partition, _NOTHING).stable, letter)
 
     def size(self) -> int:
         """How much there is to read, in offsets."""
@@ -89,7 +86,6 @@ class Audit:
         """Read everything up to now, and say what was found so far.
 
         Raises:
-            UnequalPartitionsError: there is a partition of documents without one for its results.
             StreamError, ClusterError: the cluster does not answer; the next look goes on where this one stopped.
         """
         self._progress = progress
@@ -98,19 +94,17 @@ class Audit:
         documents = self._settled(self._topics.documents, deadline)
         results = self._settled(self._topics.classifications, deadline)
         letters = self._settled(self._topics.dead_letters, deadline)
-        self._check_partitions(documents, results)
         for partition, extent in documents.items():
-            letter = letters[partition % len(letters)]
-            self._look_at(partition, committed.get(partition), (extent, results[partition], letter), len(letters))
+            self._note_unmatched(partition, len(results))
+            places = extent, results.get(partition, _NOTHING), letters[partition % len(letters)]
+            self._look_at(partition, committed.get(partition), places, len(letters))
         self._compare_offsets(documents)
         return self.report
 
-    def _check_partitions(self, documents: Mapping[int, Extent], results: Mapping[int, Extent]) -> None:
-        if documents.keys() - results.keys():
-            raise UnequalPartitionsError(
-                f"{self._topics.documents} has {len(documents)} partitions and {self._topics.classifications} has "
-                f"{len(results)}: results go to the partition of their document. Add partitions to the latter."
-            )
+    def _note_unmatched(self, partition: int, result_partitions: int) -> None:
+        source = TopicPartition(self._topics.documents, partition)
+        detail = f"{self._topics.classifications} has {result_partitions} partitions only: `clf topics add-partitions`"
+        self.report.stands(partition, Finding.UNMATCHED, int(partition >= result_partitions), source, detail)
 
     def _settled(self, topic: str, deadline: Deadline) -> dict[int, Extent]:
         """The extents of a topic once the transactions that are open now have ended, or patience has."""

@@ -20,6 +20,7 @@ class Finding(StrEnum):
     OTHER_MODEL = "other_model"
     DIFFERENT = "different"
     UNKNOWN_MODEL = "unknown_model"
+    UNMATCHED = "unmatched"
     OFFSETS = "offsets"
     OPEN_TRANSACTION = "open_transaction"
     LAG = "lag"
@@ -33,6 +34,7 @@ MEANINGS = {
     Finding.OTHER_MODEL: "results made by another model than the one they are stamped with",
     Finding.DIFFERENT: "results or dead letters that the stamped model does not give for the document",
     Finding.UNKNOWN_MODEL: "results whose model is not in the store, so that they could not be recomputed",
+    Finding.UNMATCHED: "partitions of documents without one for their results, so that their documents have to wait",
     Finding.OFFSETS: "results beyond the group's committed offset, or an offset beyond the last document",
     Finding.OPEN_TRANSACTION: "transactions that stayed open for --patience seconds, and hide what follows them",
     Finding.LAG: "documents not settled yet, above --max-lag",

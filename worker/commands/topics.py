@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worker.commands.cluster import clear_errors, client_settings
+from worker.commands.cluster import clear_errors, client_settings, existing_topics
 from worker.config import Cluster, Topics
 from worker.kafka.admin import CLEANUP, HEADROOM_BYTES, MAX_BYTES, TopicInfo, problems
 from worker.kafka.admin import Cluster as Admin
@@ -39,6 +39,29 @@ def create(cluster: Cluster, topics: Topics, partitions: int, replication: int) 
 
 @topics.command()
 @options(Cluster, Topics)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1),
+    help="How many each shall have. [default: as many as documents or results have]",
+)
+def add_partitions(cluster: Cluster, topics: Topics, partitions: int | None) -> None:
+    """Give the topics more partitions: the results and the dead letters first, the documents last.
+
+    Workers may run meanwhile; they take the new partitions within a minute, without a restart. Partitions cannot be
+    taken away again.
+
+    Documents of one URL are in order within a partition only, and most crawlers choose it by the number of partitions:
+    a URL may go to another one from now on. Where the order of its old and new documents matters, let crawlers pause
+    until `clf verify` shows lag 0 before the partitions are added.
+    """
+    with clear_errors():
+        admin = Admin(client_settings(cluster, "admin"))
+        _grow(admin, topics, partitions)
+        _report(admin, topics)
+
+
+@topics.command()
+@options(Cluster, Topics)
 def check(cluster: Cluster, topics: Topics) -> None:
     """Say whether a worker could start with the topics as they are: exit code 0 if so, 3 if not."""
     with clear_errors():
@@ -58,6 +81,18 @@ def _create_missing(admin: Admin, topics: Topics, partitions: int, replication: 
                 name, source.partitions, replication, {MAX_BYTES: str(_needed_bytes(source)), CLEANUP: "delete"}
             )
             click.echo(f"Created {name} with {source.partitions} partitions.")
+
+
+def _grow(admin: Admin, topics: Topics, partitions: int | None) -> None:
+    found = existing_topics(admin, topics.names)
+    counts = {name: info.partitions for name, info in found.items()}
+    wanted = max(counts[topics.documents], counts[topics.classifications]) if partitions is None else partitions
+    for name in (topics.classifications, topics.dead_letters, topics.documents):
+        if counts[name] < wanted:
+            admin.add_partitions(name, wanted)
+            click.echo(f"Added partitions to {name}: {wanted} instead of {counts[name]}.")
+        elif counts[name] > wanted:
+            click.echo(f"{name} has {counts[name]} partitions, and they cannot be taken away.", err=True)
 
 
 def _repair(admin: Admin, topics: Topics) -> None:

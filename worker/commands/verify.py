@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import click
 
 from models.store import Store, StoreError
-from worker.audit.audit import Audit, AuditLimits, UnequalPartitionsError
+from worker.audit.audit import Audit, AuditLimits
 from worker.audit.findings import Report
 from worker.clock import Clock, SystemClock
 from worker.commands.cluster import clear_errors, client_settings, existing_topics
@@ -90,7 +90,7 @@ def verify(
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
     clock = SystemClock()
     with (
-        clear_errors(StoreError, UnequalPartitionsError),
+        clear_errors(StoreError),
         StopSignals(lambda: sys.exit(_FORCED)).installed() as signals,
         closing(_cluster_audit(cluster, topics, auditing.group)) as source,
     ):

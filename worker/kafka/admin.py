@@ -11,6 +11,7 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -131,12 +132,22 @@ class Cluster:
                 raise self._refused(f"creating topic {name}", error, Needs(on_topic("CREATE", name))) from error
         self._await_metadata(name)
 
-    def _await_metadata(self, name: str) -> None:
-        """Brokers learn of a new topic a moment after the controller accepted it."""
+    def add_partitions(self, name: str, partitions: int) -> None:
+        """Let a topic have `partitions`; it must have fewer."""
+        request = [NewPartitions(name, partitions)]
+        try:
+            self._client.create_partitions(request, request_timeout=self._timeout)[name].result()
+        except KafkaException as error:
+            needs = Needs(on_topic("ALTER", name))
+            raise self._refused(f"adding partitions to topic {name}", error, needs) from error
+        self._await_metadata(name, partitions)
+
+    def _await_metadata(self, name: str, partitions: int = 1) -> None:
+        """Brokers learn of a new topic or partition a moment after the controller accepted it."""
         deadline = Deadline(self._clock, self._timeout)
-        while not self.partitions([name]):
+        while self.partitions([name]).get(name, 0) < partitions:
             if deadline.expired:
-                raise ClusterError(f"Topic {name} was created, but no broker knows it after {self._timeout:g} s.")
+                raise ClusterError(f"Topic {name} was changed, but no broker knows of it after {self._timeout:g} s.")
             self._clock.sleep(0.05)
 
     def set_config(self, name: str, key: str, value: str) -> None:
@@ -224,7 +235,8 @@ def problems(topics: Topics, found: Mapping[str, TopicInfo]) -> list[str]:
     if results.partitions != source.partitions:
         wrong.append(
             f"Topic {topics.classifications} has {results.partitions} partitions and {topics.documents} has "
-            f"{source.partitions}: results go to the partition of their document, so the counts must be equal."
+            f"{source.partitions}: results go to the partition of their document, so the counts must be equal. "
+            f"`clf topics add-partitions --partitions {max(source.partitions, results.partitions)}` makes them so."
         )
     needed = source.max_message_bytes + HEADROOM_BYTES
     wrong += [

@@ -37,8 +37,21 @@ _STALL_SECONDS = 30.0
 class GroupSource:
     """A member of the consumer group. Offsets are committed by the publisher, never here."""
 
-    def __init__(self, settings: Settings, topic: str, on_statistics: Callable[[bytes], None]) -> None:
-        """Does not connect yet. `on_statistics` gets librdkafka's statistics, a JSON object, every interval.
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        on_statistics: Callable[[bytes], None],
+        has_results: Callable[[int], bool] = lambda _: True,
+    ) -> None:
+        """Does not connect yet.
+
+        Args:
+            settings: those of the worker's consumer.
+            topic: of the documents.
+            on_statistics: gets librdkafka's statistics, a JSON object, every interval.
+            has_results: whether results of that partition can be published. One that is assigned all the same is
+                withheld: nothing of it is read before they can.
 
         Raises:
             SettingsError: a setting is unknown or has a wrong value.
@@ -48,6 +61,9 @@ class GroupSource:
         self._listener: RebalanceListener | None = None
         self._assigned: set[TopicPartition] = set()
         self._given_up: set[TopicPartition] = set()  # while the present poll gathers
+        self._has_results = has_results
+        self._paused = False
+        self.withheld: frozenset[TopicPartition] = frozenset()
         try:
             self._consumer = Consumer(
                 {
@@ -77,6 +93,8 @@ class GroupSource:
         Raises:
             FatalError: the client cannot go on.
         """
+        if self.withheld:
+            self._release()
         first = self._consume(1, timeout)
         if not first or max_records == 1:
             return first
@@ -102,11 +120,13 @@ class GroupSource:
 
     def pause(self) -> None:
         """Deliver nothing more, while polls keep the membership alive."""
+        self._paused = True
         self._consumer.pause(self._consumer.assignment())
 
     def resume(self) -> None:
         """Deliver again."""
-        self._consumer.resume(self._consumer.assignment())
+        self._paused = False
+        self._consumer.resume([p for p in self._consumer.assignment() if not _ours([p]) & self.withheld])
 
     def close(self) -> None:
         """Leave the group."""
@@ -115,8 +135,22 @@ class GroupSource:
     def _on_assign(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
         consumer.incremental_assign(partitions)
         self._assigned |= _ours(partitions)
+        self._withhold(_ours(partitions))
         if self._listener is not None:
             self._listener.assigned(_ours(partitions))
+
+    def _withhold(self, partitions: Collection[TopicPartition]) -> None:
+        if too_new := {source for source in partitions if not self._has_results(source.partition)}:
+            self.withheld |= too_new
+            self._consumer.pause([ClientPartition(*source) for source in too_new])
+            log.warning("partitions_withheld", partitions=_names(too_new), reason="They have no place for results yet.")
+
+    def _release(self) -> None:
+        if usable := {source for source in self.withheld if self._has_results(source.partition)}:
+            self.withheld -= usable
+            if not self._paused:
+                self._consumer.resume([ClientPartition(*source) for source in usable])
+            log.info("partitions_released", partitions=_names(usable))
 
     def _on_revoke(self, consumer: Consumer, partitions: list[ClientPartition]) -> None:
         self._give_up(consumer, partitions, self._listener.revoked if self._listener is not None else None)
@@ -136,6 +170,7 @@ class GroupSource:
                 tell(gone)
         finally:
             self._assigned -= gone
+            self.withheld -= gone
             self._given_up |= gone
             consumer.incremental_unassign(partitions)
 
@@ -311,6 +346,10 @@ def lag_by_partition(
         if figures["desired"] and end >= 0 and position >= 0:
             lags[source] = max(0, end - position)
     return lags
+
+
+def _names(partitions: Collection[TopicPartition]) -> list[str]:
+    return [f"{topic}/{partition}" for topic, partition in sorted(partitions)]
 
 
 def _ours(partitions: list[ClientPartition]) -> set[TopicPartition]:

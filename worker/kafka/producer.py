@@ -24,6 +24,8 @@ _ROOM_SECONDS = 0.1
 # What a broker holds against one record, or against its neighbours in the same request.
 _REJECTIONS = frozenset({"MSG_SIZE_TOO_LARGE", "INVALID_RECORD", "_INVALID_DIFFERENT_RECORD"})
 
+_ANSWER_SECONDS = 10.0
+
 # Between two attempts to commit offsets while the group is being rebalanced.
 _AGAIN_SECONDS = 0.02
 
@@ -63,6 +65,17 @@ class _Deliveries:
     def translated(self, error: KafkaError, doing: str, needs: Needs) -> StreamError:
         """The error of ours for a client error that came while publishing."""
         return translate(error, doing, needs)
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has. The client, which asks every few minutes by itself, knows them then too."""
+        needs, doing = Needs(on_topic("DESCRIBE", topic)), f"asking for the partitions of topic {topic}"
+        try:
+            found = self.producer.list_topics(topic, _ANSWER_SECONDS).topics[topic]
+        except KafkaException as error:
+            raise translate(error.args[0], doing, needs) from error
+        if found.error is not None:
+            raise translate(found.error, doing, needs)
+        return len(found.partitions)
 
     def send(self, outgoing: Iterable[Outgoing]) -> None:
         """Hand every record to the client, waiting for room where its queue is full."""
@@ -164,6 +177,10 @@ class TransactionalPublisher:
         except RetriableError as error:
             raise FatalError(f"The outcome of a transaction is unknown: {error}") from error
 
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has; records for new ones are taken from then on."""
+        return self._deliveries.partitions_of(topic)
+
     def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Nothing: the offsets went with the transaction."""
 
@@ -224,6 +241,10 @@ class AtLeastOncePublisher:
         self._deliveries.raise_failure()
         if undelivered:
             raise FatalError(f"{undelivered} results were not delivered in time; their outcome is unknown.")
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has; records for new ones are taken from then on."""
+        return self._deliveries.partitions_of(topic)
 
     def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Commit the offsets, on the polling thread: the client lets one thread at a time into a consumer.

@@ -102,6 +102,8 @@ def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
         # How long a partition waits once that bound was met. The default of a second starves a fast worker.
         "fetch.queue.backoff.ms": 20,
         "statistics.interval.ms": 1000,
+        # New partitions are noticed so soon. The default of five minutes is long for the documents that wait there.
+        "topic.metadata.refresh.interval.ms": 30_000,
         "auto.offset.reset": "earliest",
         "group.id": group,
         "group.protocol": str(protocol),

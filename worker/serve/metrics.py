@@ -18,6 +18,7 @@ from schemas.classification import Classification
 from worker.clock import Clock
 from worker.config import Topics
 from worker.model_reloads import ReloadOutcome
+from worker.partition_watch import Partitions
 from worker.serve.histograms import BulkHistogram, Tally, histogram_of
 from worker.stream.ports import RebalanceEvent
 from worker.stream.records import Outcome, TopicPartition
@@ -98,6 +99,7 @@ class Metrics(ServiceMetrics):
         """`topics` are the names the `topic` label takes."""
         super().__init__(registry, version)
         self._clock = clock
+        self._topics = topics
         self._documents = topics.documents
         self._oldest_ms: int | None = None
         self._committed: dict[TopicPartition, int] = {}
@@ -119,6 +121,17 @@ class Metrics(ServiceMetrics):
         )
         self.assigned = gauge("clf_assigned_partitions", "Partitions assigned to this worker.", ["topic"])
         self.assigned.labels(self._documents).set(0)
+        self.topic_partitions = gauge(
+            "clf_topic_partitions",
+            "Partitions of each topic, looked at every few seconds; documents and classifications must be equal.",
+            ["topic", "role"],
+        )
+        self.withheld = gauge(
+            "clf_withheld_partitions",
+            "Assigned partitions whose documents wait, because there is no partition for their results yet.",
+            ["topic"],
+        )
+        self.withheld.labels(self._documents).set(0)
         self.is_stuck = gauge(
             "clf_stuck", "1 while records wait and nothing has been committed for --stuck-after seconds."
         )
@@ -157,6 +170,15 @@ class Metrics(ServiceMetrics):
     def committed_offsets(self) -> Mapping[TopicPartition, int]:
         """The offsets this worker committed since each partition was assigned to it."""
         return dict(self._committed)
+
+    def partitions(self, found: Partitions) -> None:
+        """How many partitions the topics have."""
+        for (role, count), topic in zip(found._asdict().items(), self._topics.names, strict=True):
+            self.topic_partitions.labels(topic, role).set(count)
+
+    def withheld_are(self, count: Callable[[], int]) -> None:
+        """Where to ask for how many partitions wait."""
+        self.withheld.labels(self._documents).set_function(count)
 
     def stuck(self, *, is_so: bool) -> None:
         """The worker is stuck, or is not any more."""

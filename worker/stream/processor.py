@@ -29,11 +29,14 @@ _MOST_DIGITS = 9  # of a count of attempts: whatever a header claims, one more s
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where results go."""
+    """Where results go.
+
+    `dead_letter_partitions` is asked for each dead letter: partitions may be added.
+    """
 
     classifications: str
     dead_letters: str
-    dead_letter_partitions: int
+    dead_letter_partitions: Callable[[], int]
 
 
 class _Failed(Exception):  # noqa: N818 - a verdict on one record, not an error of the program
@@ -184,7 +187,7 @@ class Processor:
             source=_source_of(record),
             attempts=1 + _earlier_attempts(record.headers),
         )
-        partition = record.source.partition % self._destination.dead_letter_partitions
+        partition = record.source.partition % self._destination.dead_letter_partitions()
         return Outgoing(self._destination.dead_letters, partition, letter.key, letter.value, letter.record_headers())
 
 

@@ -103,7 +103,7 @@ class Scene:
         classifier = Classifier({"en": self.bundles.load("en", version)})
         processor = Processor(
             lambda: classifier,
-            Destination("results", "dead", self.sizes["dead"]),
+            Destination("results", "dead", lambda: self.sizes["dead"]),
             {Stage.DECODE: OnFailure.DEAD_LETTER, Stage.SCORE: OnFailure.DEAD_LETTER},
             NotingObserver(),
             self.clock,

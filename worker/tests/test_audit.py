@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.audit.audit import UnequalPartitionsError
 from worker.audit.findings import EXAMPLES, Finding
 from worker.audit.offsets import OffsetRanges
 from worker.stream.errors import RetriableError
@@ -107,12 +106,40 @@ def test_what_retention_removed_is_left_out() -> None:
     assert report.partitions[0].unchecked == 8
 
 
-def test_a_topic_of_fewer_partitions_is_refused() -> None:
-    """Documents whose results have no partition to go to cannot be audited, and it says so."""
+def test_documents_without_a_partition_for_their_results() -> None:
+    """They wait, which is found as long as it is so; what was committed there all the same is missing."""
     scene = Scene(partitions=2)
     scene.sizes["results"] = 1
-    with pytest.raises(UnequalPartitionsError, match="results go to the partition of their document"):
-        scene.audit().look()
+    scene.pages(2)
+    scene.work()
+    scene.pages(3, partition=1)
+    audit = scene.audit()
+    report = audit.look()
+    assert report.findings == {Finding.UNMATCHED: 1}
+    assert "results has 1 partitions only: `clf topics add-partitions`" in report.examples[0].detail
+    assert report.partitions[1].lag == 3
+    scene.sizes["results"] = 2
+    scene.work()
+    assert audit.look().holds
+    scene.sizes["results"] = 1
+    assert scene.audit().look().findings == {Finding.UNMATCHED: 1, Finding.MISSING: 3}
+
+
+def test_partitions_added_while_it_follows() -> None:
+    """A watch that begins with what is not settled yet takes new partitions as they come, first those of documents."""
+    scene = Scene(partitions=1)
+    scene.pages(2)
+    scene.work()
+    scene.sizes["documents"] = 2
+    audit = scene.audit()
+    audit.skip_to_now()
+    scene.sizes["documents"] = 3
+    scene.pages(3, partition=2)
+    assert audit.look().findings == {Finding.UNMATCHED: 2}
+    scene.sizes["results"] = 3
+    scene.work()
+    report = audit.look()
+    assert (report.holds, report.partitions[2].documents) == (True, 3)
 
 
 def test_examples_are_few_and_counts_are_whole() -> None:

@@ -63,6 +63,8 @@ class Client:
         del settings
         self.steps: list[Step] = []
         self.callbacks: dict[str, Callable[[Any, list[ClientPartition]], None]] = {}
+        self.assigned: set[TopicPartition] = set()
+        self.paused: set[TopicPartition] = set()
 
     def subscribe(self, topics: object, **callbacks: Callable[[Any, list[ClientPartition]], None]) -> None:
         """Keep the callbacks."""
@@ -78,11 +80,31 @@ class Client:
         """What the client does in the midst of `consume`."""
         self.callbacks[callback](self, [ClientPartition(*partition) for partition in partitions])
 
-    def incremental_assign(self, partitions: object) -> None:
-        """Nothing to do."""
+    def incremental_assign(self, partitions: list[ClientPartition]) -> None:
+        """More of them."""
+        self.assigned |= ours(partitions)
 
-    def incremental_unassign(self, partitions: object) -> None:
-        """Nothing to do."""
+    def incremental_unassign(self, partitions: list[ClientPartition]) -> None:
+        """Fewer, and what is assigned again is not paused."""
+        self.assigned -= ours(partitions)
+        self.paused -= ours(partitions)
+
+    def assignment(self) -> list[ClientPartition]:
+        """All of them."""
+        return [ClientPartition(*source) for source in self.assigned]
+
+    def pause(self, partitions: list[ClientPartition]) -> None:
+        """Note which."""
+        self.paused |= ours(partitions)
+
+    def resume(self, partitions: list[ClientPartition]) -> None:
+        """Note which."""
+        self.paused -= ours(partitions)
+
+
+def ours(partitions: list[ClientPartition]) -> set[TopicPartition]:
+    """The client's partitions as plain values."""
+    return {TopicPartition(partition.topic, partition.partition) for partition in partitions}
 
 
 class Listener:
@@ -156,6 +178,48 @@ def test_given_up_and_assigned_again_within_one_poll(client: Client, source: Gro
 
     client.steps = [lambda: [Told(P0, 1)], gather]
     assert places(source.poll(10, 0.1)) == [(P0, 1), (P0, 2)]
+
+
+def test_partitions_without_a_place_for_results_are_withheld(client: Client) -> None:
+    """They are paused before anything of them is read, whatever the loop resumes, until the results have them too."""
+    places_there_are = 1
+    source = GroupSource({}, "documents", lambda _: None, lambda partition: partition < places_there_are)
+    source.subscribe(Listener())
+    client.rebalance("on_assign", P0, P1)
+    assert client.paused == source.withheld == {P1}
+    source.pause()
+    source.resume()
+    assert client.paused == {P1}
+    source.poll(10, 0.1)
+    assert client.paused == {P1}
+    places_there_are = 2
+    source.poll(10, 0.1)
+    assert (client.paused, source.withheld) == (set(), frozenset())
+
+
+def test_withheld_partitions_and_a_loop_that_holds_back(client: Client) -> None:
+    """A partition that becomes usable while the loop wants nothing is delivered when the loop does."""
+    places_there_are = 1
+    source = GroupSource({}, "documents", lambda _: None, lambda partition: partition < places_there_are)
+    source.subscribe(Listener())
+    client.rebalance("on_assign", P0, P1)
+    source.pause()
+    places_there_are = 2
+    source.poll(1, 0.1)
+    assert client.paused == {P0, P1}
+    source.resume()
+    assert client.paused == set()
+
+
+def test_a_withheld_partition_that_is_given_up(client: Client) -> None:
+    """It is nobody's business here any more, and withheld again when it comes back too early."""
+    source = GroupSource({}, "documents", lambda _: None, lambda partition: partition < 1)
+    source.subscribe(Listener())
+    client.rebalance("on_assign", P0, P1)
+    client.rebalance("on_revoke", P1)
+    assert source.withheld == frozenset()
+    client.rebalance("on_assign", P1)
+    assert source.withheld == client.paused == {P1}
 
 
 def test_header_names_the_client_cannot_decode() -> None:

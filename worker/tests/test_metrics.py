@@ -18,6 +18,7 @@ from schemas.classification import Status
 from schemas.dead_letter import Reason
 from worker.config import Topics
 from worker.model_reloads import ReloadOutcome
+from worker.partition_watch import Partitions
 from worker.serve.histograms import BulkHistogram
 from worker.serve.metrics import Metrics
 from worker.stream.ports import RebalanceEvent
@@ -42,7 +43,13 @@ DESIGNED = {
     "clf_predictions_total": {"lang", "name"},
     "clf_build_info": {"version", "python", "scorer"},
 }
-OWN = {"clf_transactions_aborted_total": set[str](), "clf_stuck": set[str](), "clf_stalls_total": set[str]()}
+OWN = {
+    "clf_transactions_aborted_total": set[str](),
+    "clf_stuck": set[str](),
+    "clf_stalls_total": set[str](),
+    "clf_topic_partitions": {"topic", "role"},
+    "clf_withheld_partitions": {"topic"},
+}
 
 
 @pytest.fixture
@@ -80,6 +87,7 @@ def exercised(metrics: Metrics) -> Metrics:
         metrics.rebalanced(event, {P0}, 1)
     metrics.lags({P0: 5})
     metrics.transaction_aborted()
+    metrics.partitions(Partitions(4, 4, 4))
     metrics.serving([Model("en", "v1", "abc", ("a",), NO_SCORER, (0.5,), Fallback.NONE)])
     return metrics
 
@@ -119,6 +127,18 @@ def test_metrics_are_defined_in_one_file() -> None:
         and re.search(r"\b(Counter|Gauge|Histogram|Summary|Info|Enum)\(\s*[\"']", path.read_text("utf-8"))
     }
     assert makers == {"serve/metrics.py", "calling/metrics.py"}
+
+
+def test_partitions_of_the_topics(metrics: Metrics) -> None:
+    """Each topic's count stands under its role; how many wait is asked for at each scrape."""
+    waiting = [0, 2]
+    metrics.partitions(Partitions(6, 4, 1))
+    metrics.withheld_are(waiting.pop)
+    assert sample(metrics, "clf_topic_partitions", topic=TOPICS.documents, role="documents") == 6.0
+    assert sample(metrics, "clf_topic_partitions", topic=TOPICS.classifications, role="classifications") == 4.0
+    assert sample(metrics, "clf_topic_partitions", topic=TOPICS.dead_letters, role="dead_letters") == 1.0
+    assert sample(metrics, "clf_withheld_partitions", topic=TOPICS.documents) == 2.0
+    assert sample(metrics, "clf_withheld_partitions", topic=TOPICS.documents) == 0.0
 
 
 def test_two_workers_in_one_process_share_nothing(metrics: Metrics, clock: ManualClock) -> None:

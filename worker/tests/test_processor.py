@@ -22,7 +22,7 @@ from worker.stream.processor import Destination, Processor
 from worker.stream.records import Outcome, Outgoing, Record, TopicPartition
 from worker.tests.fakes import P0, P1, ManualClock, NotingObserver
 
-DESTINATION = Destination("results", "dead", dead_letter_partitions=2)
+DESTINATION = Destination("results", "dead", dead_letter_partitions=lambda: 2)
 LENIENT: Policy = {Stage.DECODE: OnFailure.DEAD_LETTER, Stage.SCORE: OnFailure.DEAD_LETTER}
 STAMP = ModelStamp("en", "v1", "d" * 16)
 PROTOBUF: Headers = (("content-type", b"application/x-protobuf"),)

@@ -1,6 +1,7 @@
 """`clf topics`: creating what is missing, repairing what is too small, saying what is wrong."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -19,6 +20,7 @@ class MemoryAdmin:
     def __init__(self, topics: Mapping[str, TopicInfo]) -> None:
         self.found = dict(topics)
         self.partitions_created: list[int] = []
+        self.grown: list[str] = []
 
     def topics(self, names: Collection[str]) -> dict[str, TopicInfo]:
         """Those of `names` that exist."""
@@ -30,6 +32,12 @@ class MemoryAdmin:
         assert replication == 1
         self.partitions_created.append(partitions)
         self.found[name] = TopicInfo(partitions, int(config.get(MAX_BYTES, SIZE)), config.get(CLEANUP, "delete"))
+
+    def add_partitions(self, name: str, partitions: int) -> None:
+        """Let it have more."""
+        assert partitions > self.found[name].partitions
+        self.grown.append(name)
+        self.found[name] = replace(self.found[name], partitions=partitions)
 
     def set_config(self, name: str, key: str, value: str) -> None:
         """Change the size."""
@@ -107,6 +115,44 @@ def test_check_names_what_is_missing_and_the_way_out() -> None:
     found = topics(MemoryAdmin({"documents": sound()["documents"]}), "check")
     assert found.exit_code == 3
     assert "Topic classifications does not exist." in found.stderr
+    assert "`clf topics create`" in found.stderr
+
+
+def test_adds_partitions_to_all_three() -> None:
+    """Documents come last, so that no worker ever meets one without a place for its result."""
+    admin = MemoryAdmin(sound(3))
+    found = topics(admin, "add-partitions", "--partitions", "6")
+    assert found.exit_code == 0
+    assert admin.found == sound(6)
+    assert admin.grown == ["classifications", "documents.dead-letter", "documents"]
+    assert "Added partitions to documents: 6 instead of 3." in found.stdout
+    assert topics(admin, "add-partitions").exit_code == 0
+    assert len(admin.grown) == 3
+
+
+@pytest.mark.parametrize("larger", ["documents", "classifications"])
+def test_adds_what_is_missing_after_somebody_added_to_one_topic(larger: str) -> None:
+    """Without a number the documents and the results get as many as either has; the way out that `check` names."""
+    admin = MemoryAdmin(sound(3))
+    admin.found[larger] = sound(8)[larger]
+    checked = topics(admin, "check")
+    assert "`clf topics add-partitions --partitions 8`" in checked.stderr
+    assert topics(admin, "add-partitions").exit_code == 0
+    assert admin.found == sound(8)
+
+
+def test_partitions_are_never_taken_away() -> None:
+    """A number below what there is changes nothing, and says so."""
+    admin = MemoryAdmin(sound(3))
+    found = topics(admin, "add-partitions", "--partitions", "2")
+    assert (found.exit_code, admin.found) == (0, sound(3))
+    assert "documents has 3 partitions, and they cannot be taken away." in found.stderr
+
+
+def test_adding_partitions_to_topics_that_do_not_exist() -> None:
+    """It creates none: exit code 3, and the command that does."""
+    found = topics(MemoryAdmin({}), "add-partitions", "--partitions", "2")
+    assert found.exit_code == 3
     assert "`clf topics create`" in found.stderr
 
 
