@@ -96,7 +96,9 @@ class _Worker:
         self._config = config
         self._clock = clock
         self._lifecycle = Lifecycle()
-        self._metrics = Metrics(CollectorRegistry(), clock, config.topics, version("clf-worker"))
+        self._metrics = Metrics(
+            CollectorRegistry(), clock, config.topics, version("clf-worker"), config.forecast.drain_target
+        )
         self._loop: StreamLoop | None = None
         self._watchdog: Watchdog | None = None
         self.has_run = False  # whether it ever had a partition

@@ -177,6 +177,17 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the forecasts aim at."""
+
+    drain_target: float = option(
+        300.0,
+        "Seconds in which a lag should be gone: clf_workers_useful tells how many workers that takes.",
+        type=FiniteRange(1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Http:
     """The port for health and metrics."""
 
@@ -334,6 +345,7 @@ class WorkerConfig:
     failures: Failures
     scoring: Scoring
     reload: Reload
+    forecast: Forecast
     http: Http
     logging: Logging
 

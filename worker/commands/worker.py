@@ -7,6 +7,7 @@ from worker.config import (
     Batching,
     Cluster,
     Failures,
+    Forecast,
     Group,
     Guarantee,
     Http,
@@ -20,7 +21,7 @@ from worker.options import options
 
 
 @click.command()
-@options(Cluster, Topics, Group, Batching, Guarantee, Failures, Scoring, Reload, Http, Logging)
+@options(Cluster, Topics, Group, Batching, Guarantee, Failures, Scoring, Reload, Forecast, Http, Logging)
 @click.pass_context
 def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them all
     ctx: click.Context,
@@ -33,6 +34,7 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     failures: Failures,
     scoring: Scoring,
     reload: Reload,
+    forecast: Forecast,
     http: Http,
     logging: Logging,
 ) -> None:
@@ -45,5 +47,7 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     Exit codes: 0 stopped as asked   2 wrong usage   3 cannot start, see the message
                 4 fatal: start it again, it goes on where it was
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
-    config = WorkerConfig(cluster, topics, group, batching, guarantee, failures, scoring, reload, http, logging)
+    config = WorkerConfig(
+        cluster, topics, group, batching, guarantee, failures, scoring, reload, forecast, http, logging
+    )
     ctx.exit(run_worker(config))

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from models.model import Model
 from schemas.classification import Classification
+from worker.capacity import Capacity
 from worker.clock import Clock
 from worker.config import Topics
 from worker.model_reloads import ReloadOutcome
@@ -95,11 +96,14 @@ class ServiceMetrics:
 class Metrics(ServiceMetrics):
     """Those of `clf worker`; implements the loop's `Observer`."""
 
-    def __init__(self, registry: CollectorRegistry, clock: Clock, topics: Topics, version: str) -> None:
-        """`topics` are the names the `topic` label takes."""
+    def __init__(
+        self, registry: CollectorRegistry, clock: Clock, topics: Topics, version: str, drain_target: float
+    ) -> None:
+        """`topics` are the names the `topic` label takes; a lag should be gone in `drain_target` seconds."""
         super().__init__(registry, version)
         self._clock = clock
         self._topics = topics
+        self._capacity = Capacity(clock, drain_target)
         self._documents = topics.documents
         self._oldest_ms: int | None = None
         self._committed: dict[TopicPartition, int] = {}
@@ -140,6 +144,17 @@ class Metrics(ServiceMetrics):
             "Age of the oldest record that was read and is not yet committed; 0 when there is none.",
         )
         oldest.set_function(self._oldest_age)
+        drain = gauge(
+            "clf_drain_seconds",
+            "Forecast of when the lag of this worker's partitions is gone; +Inf: never at this inflow; 0 without lag.",
+        )
+        drain.set_function(lambda: self._capacity.drain_seconds)
+        useful = gauge(
+            "clf_workers_useful",
+            "Workers that this worker's lagging partitions would keep busy until drained in --drain-target, one each "
+            "at most; summed over all workers and rounded up: how many there should be.",
+        )
+        useful.set_function(lambda: self._capacity.workers_useful)
 
     def _define_histograms(self, registry: CollectorRegistry) -> None:
         self.batch_size = Histogram(
@@ -162,6 +177,7 @@ class Metrics(ServiceMetrics):
     def lags(self, lags: Mapping[TopicPartition, int]) -> None:
         """The present lag of every assigned partition; those of others vanish."""
         self.waiting = sum(lags.values())
+        self._capacity.saw(lags)
         self.lag.clear()
         for source, lag in lags.items():
             self.lag.labels(source.topic, str(source.partition)).set(lag)
@@ -191,6 +207,7 @@ class Metrics(ServiceMetrics):
     def stage(self, stage: str, seconds: float) -> None:
         """One stage of one batch took that long."""
         self.stage_seconds.labels(stage).observe(seconds)
+        self._capacity.stage(stage, seconds)
 
     def batch_closed(self, records: int) -> None:
         """A batch of that many records was handed on."""
@@ -199,6 +216,7 @@ class Metrics(ServiceMetrics):
     def committed(self, outcome: Outcome, now_ms: float) -> None:
         """A batch's results and offsets are permanent."""
         self._committed.update(outcome.offsets)
+        self._capacity.committed(outcome)
         for part in outcome.parts.values():
             self.latency.observe_all(max(0.0, (now_ms - stamp) / 1000) for stamp in part.timestamps_ms if stamp > 0)
             for name, count in part.outcomes.items():

@@ -8,6 +8,7 @@ from worker.config import (
     Batching,
     Cluster,
     Failures,
+    Forecast,
     Group,
     Guarantee,
     Http,
@@ -31,6 +32,7 @@ CONFIG = WorkerConfig(
     Failures(),
     Scoring(),
     Reload(),
+    Forecast(),
     Http(),
     Logging(log_format=LogFormat.JSON),
 )

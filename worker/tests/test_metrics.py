@@ -43,12 +43,14 @@ DESIGNED = {
     "clf_predictions_total": {"lang", "name"},
     "clf_build_info": {"version", "python", "scorer"},
 }
-OWN = {
-    "clf_transactions_aborted_total": set[str](),
-    "clf_stuck": set[str](),
-    "clf_stalls_total": set[str](),
+OWN: dict[str, set[str]] = {
+    "clf_transactions_aborted_total": set(),
+    "clf_stuck": set(),
+    "clf_stalls_total": set(),
     "clf_topic_partitions": {"topic", "role"},
     "clf_withheld_partitions": {"topic"},
+    "clf_drain_seconds": set(),
+    "clf_workers_useful": set(),
 }
 
 
@@ -61,7 +63,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def metrics(clock: ManualClock) -> Metrics:
     """Metrics on a registry of their own."""
-    return Metrics(CollectorRegistry(), clock, TOPICS, "1.2.3")
+    return Metrics(CollectorRegistry(), clock, TOPICS, "1.2.3", 300.0)
 
 
 def sample(metrics: Metrics, metric: str, /, **labels: str) -> float | None:
@@ -143,7 +145,7 @@ def test_partitions_of_the_topics(metrics: Metrics) -> None:
 
 def test_two_workers_in_one_process_share_nothing(metrics: Metrics, clock: ManualClock) -> None:
     """Nothing stands on the global registry."""
-    other = Metrics(CollectorRegistry(), clock, TOPICS, "1.2.3")
+    other = Metrics(CollectorRegistry(), clock, TOPICS, "1.2.3", 300.0)
     metrics.transaction_aborted()
     assert sample(other, "clf_transactions_aborted_total") == 0.0
 
@@ -198,6 +200,18 @@ def test_committed_offsets_are_those_since_the_assignment(metrics: Metrics) -> N
     assert metrics.committed_offsets == {P0: 5, P1: 2}
     metrics.rebalanced(RebalanceEvent.REVOKED, {P0}, 1)
     assert metrics.committed_offsets == {P1: 2}
+
+
+def test_the_forecasts_are_told(metrics: Metrics, clock: ManualClock) -> None:
+    """A lag that takes ten more seconds, and a thirtieth of a worker to be gone in 300."""
+    metrics.lags({P0: 110})
+    metrics.committed(settle(records(P0, 0, 9)), 1.0)
+    clock.now += 1
+    metrics.lags({P0: 100})
+    assert sample(metrics, "clf_drain_seconds") == pytest.approx(10)
+    assert sample(metrics, "clf_workers_useful") == pytest.approx(10 / 300)
+    metrics.lags({})
+    assert sample(metrics, "clf_drain_seconds") == sample(metrics, "clf_workers_useful") == 0
 
 
 def test_rebalances_and_assignment(metrics: Metrics) -> None:
