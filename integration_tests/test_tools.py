@@ -72,7 +72,7 @@ def test_send_delivers_every_document_once_and_by_key(system: System, tmp_path: 
 def test_send_protobuf_from_standard_input(system: System) -> None:
     """Another encoding, another source of lines."""
     sent = documents(20)
-    assert clf(system, "send", "--format", "protobuf", "-", given=lines(sent)).returncode == 0
+    assert clf(system, "send", "--encoding", "protobuf", "-", given=lines(sent)).returncode == 0
     records = system.kafka.read(system.documents)
     assert {decode_document(record.value or b"", "application/x-protobuf") for record in records} == set(sent)
     assert {record.headers for record in records} == {(("content-type", b"application/x-protobuf"),)}

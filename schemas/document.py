@@ -1,6 +1,6 @@
 """A crawled document: what the input topic carries."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import orjson
@@ -91,13 +91,35 @@ class Document(NamedTuple):
         raise failure
 
 
-def decode_document(value: bytes, content_type: str | None = None, max_bytes: int = DEFAULT_MAX_BYTES) -> Document:
+def _from_json(value: bytes) -> Document:
+    get = parse_object(value).get
+    title, text, lang = get("title"), get("text"), get("lang")
+    if title is None:
+        title = ""
+    if text is None:
+        text = ""
+    if lang is None:
+        lang = ""
+    if isinstance(title, str) and isinstance(text, str) and isinstance(lang, str):
+        return Document(checked_url(get("url")), title, text, lang)
+    wrong = {"title": title, "text": text, "lang": lang}
+    name = next(name for name, field in wrong.items() if not isinstance(field, str))
+    raise wrong_type(name, wrong[name], "a string")
+
+
+def decode_document(
+    value: bytes,
+    content_type: str | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    read_json: Callable[[bytes], Document] = _from_json,
+) -> Document:
     """Decode the value of one record of the input topic.
 
     Args:
         value: JSON or protobuf. Unknown fields are ignored; null title, text and lang mean empty.
         content_type: The record's header of that name, None when it has none (JSON).
         max_bytes: Longer values are refused before they are parsed.
+        read_json: Reads JSON that is not ours, such as ``FieldPaths.read``.
 
     Raises:
         DocumentError: for whatever is wrong with the bytes, and nothing else is ever raised for bytes.
@@ -105,7 +127,7 @@ def decode_document(value: bytes, content_type: str | None = None, max_bytes: in
     _check_size(value, max_bytes)
     try:
         if content_type is None or media_type(content_type) == JSON:
-            return _from_json(value)
+            return read_json(value)
         return _from_protobuf(value)
     except DecodeError as error:
         failure = DocumentError(error.reason, error.detail)
@@ -147,22 +169,6 @@ def _check_size(value: bytes, max_bytes: int) -> None:
     if len(value) > max_bytes:
         detail = f"the value has {len(value)} bytes, the limit is {max_bytes}"
         raise DocumentError(DecodeReason.TOO_LARGE, detail)
-
-
-def _from_json(value: bytes) -> Document:
-    get = parse_object(value).get
-    title, text, lang = get("title"), get("text"), get("lang")
-    if title is None:
-        title = ""
-    if text is None:
-        text = ""
-    if lang is None:
-        lang = ""
-    if isinstance(title, str) and isinstance(text, str) and isinstance(lang, str):
-        return Document(checked_url(get("url")), title, text, lang)
-    wrong = {"title": title, "text": text, "lang": lang}
-    name = next(name for name, field in wrong.items() if not isinstance(field, str))
-    raise wrong_type(name, wrong[name], "a string")
 
 
 def _from_protobuf(value: bytes) -> Document:

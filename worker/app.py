@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from models.bundle import BundleError
 from models.store import StoreError
 from schemas.dead_letter import Stage
+from schemas.document_reader import DocumentReader
 from worker import logs
 from worker.clock import Clock, SystemClock
 from worker.config import Delivery, WorkerConfig
@@ -233,7 +234,7 @@ class _Worker:
             },
             self._metrics,
             clock,
-            batching.max_document_bytes,
+            DocumentReader(batching.max_document_bytes, config.field_mapping.fields),
         )
         return StreamLoop(
             source=source,

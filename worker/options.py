@@ -22,6 +22,8 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 import click
 
+from schemas.field_paths import FieldPaths, FieldPathsError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _CLICK = "click"
@@ -95,6 +97,19 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class FieldPathsType(click.ParamType[FieldPaths]):
+    """Where documents keep their fields, such as `url=link,text=body.content`."""
+
+    name = "FIELD=PATH,..."
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> FieldPaths:
+        """The paths."""
+        try:
+            return value if isinstance(value, FieldPaths) else FieldPaths.parse(str(value))
+        except FieldPathsError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _with_options(function: Callable[..., object], group: type) -> Callable[..., object]:

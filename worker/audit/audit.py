@@ -16,6 +16,7 @@ from worker.audit.ports import AuditedCluster, Extent, Progress
 from worker.clock import Clock
 from worker.config import Topics
 from worker.stream.deadline import Deadline
+from worker.stream.processor import Read
 from worker.stream.records import Record, TopicPartition
 
 _LOOK_SECONDS = 0.2
@@ -56,15 +57,16 @@ class Audit:
         share: float,
         limits: AuditLimits,
         clock: Clock,
+        read: Read,
     ) -> None:
-        """`share` of the outcomes is recomputed, from 0 to 1."""
+        """`share` of the outcomes is recomputed, from 0 to 1, of documents that `read` reads as the worker does."""
         self._cluster = cluster
         self._topics = topics
         self._limits = limits
         self._clock = clock
         self._progress: Progress | None = None
         self.report = Report()
-        self._contents = Contents(bundles, share, self.report)
+        self._contents = Contents(bundles, share, self.report, read)
         self._places: dict[int, _Place] = {}
 
     def skip_to_now(self) -> None:

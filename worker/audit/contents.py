@@ -8,19 +8,17 @@ from models.model import Model
 from models.store import StoreError
 from schemas.classification import Classification, ModelStamp
 from schemas.dead_letter import DeadLetter, Reason, Stage
-from schemas.document import Document, DocumentError, decode_document
-from schemas.headers import content_type_of
+from schemas.document import Document, DocumentError
 from schemas.source import source_header
 from worker.audit.findings import Finding, Report
 from worker.audit.outcomes import Outcome
 from worker.classify import Classifier
-from worker.stream.processor import result_headers
+from worker.stream.processor import Read, result_headers
 from worker.stream.records import Record
 
 _BATCH = 256  # recomputed at once
 _BATCH_BYTES = 16_000_000
 _MODELS = 64  # kept open at a time
-_NO_LIMIT = 2**31  # the worker's own limit of a document's size is not known here
 # Decided by what the audit does not know: the limit on sizes, and the moment.
 _NOT_REPEATABLE = frozenset({Reason.TOO_LARGE, Reason.SCORE_FAILED})
 
@@ -49,11 +47,12 @@ class _Sample(NamedTuple):
 class Contents:
     """Checks every outcome against its document, and recomputes a share of them."""
 
-    def __init__(self, bundles: Bundles, share: float, report: Report) -> None:
-        """`share` from 0, none, to 1, all; which ones is a matter of their offsets alone."""
+    def __init__(self, bundles: Bundles, share: float, report: Report, read: Read) -> None:
+        """`share` from 0, none, to 1, all; which ones is a matter of their offsets alone. `read` is the worker's."""
         self._models = _Models(bundles)
         self._share = share
         self._report = report
+        self._read = read
         self._samples: list[_Sample] = []
         self._bytes = 0
 
@@ -79,7 +78,7 @@ class Contents:
             return
         self._report.of(outcome.source.partition).recomputed += 1
         try:
-            document = decode_document(record.value or b"", content_type_of(record.headers), _NO_LIMIT)
+            document = self._read(record.value or b"", record.headers)
         except DocumentError as error:
             self._undecodable(outcome, Reason(error.reason))
             return

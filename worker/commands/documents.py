@@ -14,10 +14,11 @@ from typing import IO, NamedTuple, cast
 import click
 
 from schemas.decoding import DecodeError, parse_object
-from schemas.document import DEFAULT_MAX_BYTES, Document, DocumentError, decode_document
+from schemas.document import DEFAULT_MAX_BYTES, Document, DocumentError
+from schemas.document_reader import DocumentReader
 from schemas.language import normalise_language
 from worker.commands.output import counted, printable
-from worker.config import COUNT
+from worker.config import COUNT, FieldMapping
 from worker.options import option
 
 STDIN = Path("-")
@@ -29,7 +30,7 @@ Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(FieldMapping):
     """How files of documents are read."""
 
     lang: str = option("", "Language of the documents that name none, such as en or deu.")
@@ -91,7 +92,7 @@ def check_language(lang: str) -> str:
 def document_of(line: Line, reading: Reading) -> Document | BadLine:
     """What the worker would make of the line as the value of a record; `reading` has the language if it names none."""
     try:
-        document = decode_document(line.data, None, reading.max_document_bytes)
+        document = DocumentReader(reading.max_document_bytes, reading.fields)(line.data, ())
     except DocumentError as error:
         return BadLine(line.file, line.number, error.reason, error.detail)
     if reading.lang and not document.lang.strip():
@@ -119,10 +120,9 @@ def read_lines(path: Path, max_bytes: int, advance: Advance) -> Iterator[Line | 
         max_bytes: The longest line.
         advance: Told how many more bytes of the file (compressed ones, if so) were read, where that can be known.
     """
-    name = "<stdin>" if path == STDIN else str(path)
-    number = 0
+    name, number = file_name(path), 0
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             for number, data in enumerate(_split(file, max_bytes, advance), start=1):
                 if data is None:
                     yield BadLine(name, number, "too_large", f"the line has more than {max_bytes} bytes")
@@ -133,7 +133,13 @@ def read_lines(path: Path, max_bytes: int, advance: Advance) -> Iterator[Line | 
         yield BadLine(name, number + 1, "unreadable", f"the rest of the file is lost: {reason}")
 
 
-def _opened(path: Path) -> AbstractContextManager[io.BufferedReader]:
+def file_name(path: Path) -> str:
+    """What it is called when something is told of it."""
+    return "<stdin>" if path == STDIN else str(path)
+
+
+def opened(path: Path) -> AbstractContextManager[io.BufferedReader]:
+    """The file, or standard input, which stays open."""
     if path != STDIN:
         return path.open("rb")
     stream = sys.stdin.buffer
@@ -141,10 +147,15 @@ def _opened(path: Path) -> AbstractContextManager[io.BufferedReader]:
     return nullcontext(reader)
 
 
+def uncompressed(file: io.BufferedReader) -> io.BufferedReader | gzip.GzipFile:
+    """What is in a file, gzip or plain."""
+    gzipped = file.peek(2)[:2] == _GZIP_MAGIC
+    return gzip.GzipFile(fileobj=file) if gzipped else file
+
+
 def _split(file: io.BufferedReader, max_bytes: int, advance: Advance) -> Iterator[bytes | None]:
     """Every line without its line feed; None for one that is too long."""
-    gzipped = file.peek(2)[:2] == _GZIP_MAGIC
-    stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if gzipped else file
+    stream = cast("IO[bytes]", uncompressed(file))
     position, first = 0, True
     while line := stream.readline(max_bytes + 1):
         data = line.removesuffix(b"\n")

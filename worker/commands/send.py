@@ -1,7 +1,7 @@
 """`clf send`: documents from files into the documents topic."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,9 +12,10 @@ import click
 from schemas.headers import CONTENT_TYPE, PROTOBUF, Headers
 from worker.clock import Clock, SystemClock
 from worker.commands.cluster import ACKNOWLEDGE_SECONDS, clear_errors, sender_settings
-from worker.commands.documents import STDIN, BadLine, BadLines, Reading, check_language
+from worker.commands.documents import STDIN, BadLine, BadLines, Line, Reading, check_language
 from worker.commands.output import counted, printable_bytes
 from worker.commands.progress import Tracker, rate, total_size, track
+from worker.commands.send_formats import FORMATS, JSON, SendFormat, converted
 from worker.commands.send_sources import (
     MAX_RAW_BYTES,
     DocumentEncoder,
@@ -42,6 +43,7 @@ _SHOWN_REJECTIONS = 10
 class Plan:
     """What to send of the files, and how."""
 
+    form: str
     protobuf: bool
     raw: bool
     per_second: float | None
@@ -55,6 +57,15 @@ class Plan:
 @options(Cluster, Topics, Reading)
 @click.option(
     "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default=JSON,
+    show_default=True,
+    help="What wrote the files: json is {url, title, text, lang} (or see --fields), wet is Common Crawl's extracted "
+    "text (.warc.wet.gz), the others are crawlers. What is sent are documents of clf.",
+)
+@click.option(
+    "--encoding",
     "protobuf",
     type=click.Choice(["json", "protobuf"]),
     default="json",
@@ -86,20 +97,22 @@ def send(paths: tuple[Path, ...], cluster: Cluster, topics: Topics, reading: Rea
     is one document; directories that hold such files (.jsonl, .ndjson, also .gz; .txt); or - for JSON lines from
     standard input, which is also read when no path is given.
 
-    A record's key is its url, and its value is the line as it stands. Lines that are no documents are reported and
-    left out. The command waits until the cluster has acknowledged every record, and says how many it has; a record
-    is never sent twice by the client's own retries.
+    A record's key is its url, and its value is the line as it stands (its document, with --fields and of other
+    formats). Lines that are no documents are reported and left out. The command waits until the cluster has
+    acknowledged every record, and says how many it has; a record is never sent twice by the client's own retries.
 
     \b
     clf send pages.jsonl.gz
     clf send corpus/ --rate 200 --repeat 10
+    clf send CC-MAIN-2026.warc.wet.gz --format wet
+    clf send feed.jsonl --fields url=link,text=body.content
 
     \b
     Exit codes: 0 all sent   1 some lines were left out (0 with --skip-bad)   2 wrong usage
                 3 cannot start, see the message   4 the cluster stopped taking records   130 interrupted
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
     checked = _checked(Plan(**plan), paths, reading)
-    files = inputs(_or_stdin(paths))
+    files = inputs(_or_stdin(paths), FORMATS[checked.form].suffixes)
     with clear_errors():
         sending = Sending(
             Sender(sender_settings(cluster, topics.documents)), topics.documents, checked, reading, SystemClock()
@@ -109,8 +122,15 @@ def send(paths: tuple[Path, ...], cluster: Cluster, topics: Topics, reading: Rea
 
 def _checked(plan: Plan, paths: Sequence[Path], reading: Reading) -> Plan:
     check_language(reading.lang)
-    if plan.raw and (plan.protobuf or plan.repeat > 1 or reading.lang):
-        raise click.UsageError("--raw sends lines as they are: it goes with neither --format, --repeat nor --lang.")
+    changed = plan.protobuf or plan.repeat > 1 or reading.lang or reading.fields or plan.form != JSON
+    if plan.raw and changed:
+        raise click.UsageError(
+            "--raw sends lines as they are: it goes with neither --format, --encoding, --fields, --repeat nor --lang."
+        )
+    if reading.fields and plan.form != JSON:
+        raise click.UsageError(f"--fields is for --format {JSON}: the fields of the other formats are known.")
+    if needs := FORMATS[plan.form].needs():
+        raise click.UsageError(needs)
     if plan.repeat > 1 and (not paths or STDIN in paths):
         raise click.UsageError("--repeat needs files: standard input can be read only once.")
     return plan
@@ -184,13 +204,21 @@ class Sending:
     def _encoded(self, source: Input, number: int, tracker: Tracker) -> Iterator[Encoded]:
         raw = self._plan.raw
         encode: Encoder = encode_raw if raw else DocumentEncoder(self._reading, self._plan.protobuf)
-        max_bytes = MAX_RAW_BYTES if raw else self._reading.max_document_bytes
-        for line in lines_of(source, max_bytes, self._plan.url_prefix, tracker.advanced):
+        form = FORMATS[self._plan.form]
+        for line in self._lines(source, form, tracker):
             item = line if isinstance(line, BadLine) else encode(line, number)
             if isinstance(item, BadLine):
                 self._bad.add(item)
             else:
                 yield item
+
+    def _lines(self, source: Input, form: SendFormat, tracker: Tracker) -> Iterable[Line | BadLine]:
+        max_bytes = MAX_RAW_BYTES if self._plan.raw else self._reading.max_document_bytes
+        if form.read_file is not None:
+            return form.read_file(source.path, max_bytes, tracker.advanced)
+        lines = lines_of(source, max_bytes, self._plan.url_prefix, tracker.advanced)
+        read = self._reading.fields.read if self._reading.fields and not source.is_text else form.read
+        return lines if read is None else converted(lines, read)
 
     def _report(self, seconds: float) -> None:
         rejected, delivered = self._sender.rejected, self._sender.delivered

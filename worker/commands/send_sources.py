@@ -34,8 +34,8 @@ class Input:
         return self.path.name.lower().endswith(TEXT_SUFFIX)
 
 
-def inputs(paths: Sequence[Path]) -> list[Input]:
-    """The files to read, in order of their names where a directory is given.
+def inputs(paths: Sequence[Path], suffixes: tuple[str, ...] = (*LINES_SUFFIXES, TEXT_SUFFIX)) -> list[Input]:
+    """The files to read: of a directory those with these suffixes, in order of their names.
 
     Raises:
         click.UsageError: a directory holds nothing to send.
@@ -46,16 +46,18 @@ def inputs(paths: Sequence[Path]) -> list[Input]:
             found.append(Input(path, path.name))
             continue
         inside = [
-            Input(file, file.relative_to(path).as_posix()) for file in sorted(path.rglob("*")) if _is_wanted(file)
+            Input(file, file.relative_to(path).as_posix())
+            for file in sorted(path.rglob("*"))
+            if _is_wanted(file, suffixes)
         ]
         if not inside:
-            raise click.UsageError(f"{path} holds no file that ends in {', '.join((*LINES_SUFFIXES, TEXT_SUFFIX))}.")
+            raise click.UsageError(f"{path} holds no file that ends in {', '.join(suffixes)}.")
         found += inside
     return found
 
 
-def _is_wanted(file: Path) -> bool:
-    return file.name.lower().endswith((*LINES_SUFFIXES, TEXT_SUFFIX)) and file.is_file()
+def _is_wanted(file: Path, suffixes: tuple[str, ...]) -> bool:
+    return file.name.lower().endswith(suffixes) and file.is_file()
 
 
 def lines_of(source: Input, max_bytes: int, url_prefix: str, advance: Advance) -> Iterator[Line | BadLine]:
@@ -111,7 +113,7 @@ class DocumentEncoder:
 
     def __call__(self, line: Line, number: int) -> Encoded | BadLine:
         """The record. JSON keeps the fields that clf does not know, and the very bytes where nothing is changed."""
-        document = document_of(line, replace(self.reading, lang=""))
+        document = document_of(line, replace(self.reading, lang="", fields=None))
         if isinstance(document, BadLine):
             return document
         changes = self._changes(document, number)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import click
 
 from models.store import Store, StoreError
+from schemas.document_reader import DocumentReader
 from worker.audit.audit import Audit, AuditLimits
 from worker.audit.findings import Report
 from worker.clock import Clock, SystemClock
@@ -16,7 +17,7 @@ from worker.commands.cluster import clear_errors, client_settings, existing_topi
 from worker.commands.output import console, counted, write
 from worker.commands.progress import track
 from worker.commands.verify_report import report_json, tell_example, tell_report
-from worker.config import SECONDS, SHARE, Cluster, Http, ModelStore, Topics
+from worker.config import SECONDS, SHARE, Cluster, FieldMapping, Http, ModelStore, Topics
 from worker.kafka.admin import CLEANUP, ClusterError
 from worker.kafka.admin import Cluster as Admin
 from worker.kafka.audit import ClusterAudit
@@ -30,10 +31,11 @@ from worker.stream.errors import StreamError
 
 _FORCED = 130
 _FINDINGS = 1
+_NO_LIMIT = 2**31  # the worker's own limit of a document's size is not known here
 
 
 @dataclass(frozen=True, slots=True)
-class Auditing:
+class Auditing(FieldMapping):
     """What is checked, and how patiently."""
 
     group: str = option("clf", "Consumer group of the workers.")
@@ -69,7 +71,7 @@ def verify(
 
     Reads the documents, their results and dead letters and the group's offsets, of workers that run or have been
     stopped, and reports per partition what is missing, doubled, out of order, unexpected, or not what the stamped
-    model gives. It commits nothing and disturbs nobody. Give it the topics and the group of the workers.
+    model gives. It commits nothing and disturbs nobody. Give it the topics, the group and --fields of the workers.
 
     What was removed by retention is left out: the audit begins with the first document that could still have its
     outcome. Compacted topics are refused. Outcomes that come out of order are reported as that, and not compared with
@@ -94,7 +96,10 @@ def verify(
         StopSignals(lambda: sys.exit(_FORCED)).installed() as signals,
         closing(_cluster_audit(cluster, topics, auditing.group)) as source,
     ):
-        watch = _Watch(source, topics, auditing, _store(model_store, auditing.recompute), clock)
+        store = _store(model_store, auditing.recompute)
+        read = DocumentReader(_NO_LIMIT, auditing.fields)
+        limits = AuditLimits(auditing.patience, auditing.max_lag)
+        watch = _Watch(Audit(source, topics, store, auditing.recompute, limits, clock, read), topics, auditing, clock)
         report = watch.follow(signals, http) if follow else watch.once()
     if as_json:
         write(report_json(report, topics, auditing.group))
@@ -133,12 +138,11 @@ class PortError(click.ClickException):
 class _Watch:
     """One run of `clf verify`."""
 
-    def __init__(self, source: ClusterAudit, topics: Topics, auditing: Auditing, store: Store, clock: Clock) -> None:
+    def __init__(self, audit: Audit, topics: Topics, auditing: Auditing, clock: Clock) -> None:
         self._topics = topics
         self._auditing = auditing
         self._clock = clock
-        limits = AuditLimits(auditing.patience, auditing.max_lag)
-        self._audit = Audit(source, topics, store, auditing.recompute, limits, clock)
+        self._audit = audit
         self._ready = False
         self._told = 0
 

@@ -7,6 +7,7 @@ from worker.config import (
     Batching,
     Cluster,
     Failures,
+    FieldMapping,
     Forecast,
     Group,
     Guarantee,
@@ -21,7 +22,7 @@ from worker.options import options
 
 
 @click.command()
-@options(Cluster, Topics, Group, Batching, Guarantee, Failures, Scoring, Reload, Forecast, Http, Logging)
+@options(Cluster, Topics, Group, Batching, FieldMapping, Guarantee, Failures, Scoring, Reload, Forecast, Http, Logging)
 @click.pass_context
 def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them all
     ctx: click.Context,
@@ -30,6 +31,7 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     topics: Topics,
     group: Group,
     batching: Batching,
+    field_mapping: FieldMapping,
     guarantee: Guarantee,
     failures: Failures,
     scoring: Scoring,
@@ -48,6 +50,17 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
                 4 fatal: start it again, it goes on where it was
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
     config = WorkerConfig(
-        cluster, topics, group, batching, guarantee, failures, scoring, reload, forecast, http, logging
+        cluster,
+        topics,
+        group,
+        batching,
+        field_mapping,
+        guarantee,
+        failures,
+        scoring,
+        reload,
+        forecast,
+        http,
+        logging,
     )
     ctx.exit(run_worker(config))

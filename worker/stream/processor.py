@@ -7,8 +7,8 @@ import structlog
 
 from schemas.classification import Classification, ClassificationError, Source
 from schemas.dead_letter import HEADER_NAMES, DeadLetter, Reason, Stage
-from schemas.document import Document, DocumentError, decode_document
-from schemas.headers import CONTENT_TYPE, JSON, Headers, content_type_of
+from schemas.document import Document, DocumentError
+from schemas.headers import CONTENT_TYPE, JSON, Headers
 from schemas.source import source_header
 from worker.classify import DocumentClassifier
 from worker.clock import Clock
@@ -25,6 +25,10 @@ TOMBSTONE = "tombstone"
 DEAD_LETTERED = "dead_letter"
 
 _MOST_DIGITS = 9  # of a count of attempts: whatever a header claims, one more still fits into 32 bits
+
+
+Read = Callable[[bytes, Headers], Document]
+"""From the value and the headers of a record to its document; raises DocumentError where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Processor:
         policy: Policy,
         observer: Observer,
         clock: Clock,
-        max_document_bytes: int,
+        read: Read,
     ) -> None:
         """`classifier` is asked once per batch, when its processing begins, and what it gives scores all of it."""
         self._classifier = classifier
@@ -65,7 +69,7 @@ class Processor:
         self._policy = policy
         self._observer = observer
         self._clock = clock
-        self._max_document_bytes = max_document_bytes
+        self._read = read
 
     def __call__(self, records: Sequence[Record]) -> Outcome:
         """Settle every record: a result, a tombstone or a dead letter each.
@@ -106,7 +110,7 @@ class Processor:
                 "The record has neither a value nor a key, so it names no document.",
             )
         try:
-            return decode_document(record.value, content_type_of(record.headers), self._max_document_bytes)
+            return self._read(record.value, record.headers)
         except DocumentError as error:
             return _Failed(Stage.DECODE, Reason(error.reason), error.detail)
 

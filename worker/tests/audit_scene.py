@@ -10,6 +10,7 @@ from models.store import StoreError
 from schemas.classification import Classification, decode_classification
 from schemas.dead_letter import Headers, Stage
 from schemas.document import Document
+from schemas.document_reader import DocumentReader
 from worker.audit.audit import Audit, AuditLimits
 from worker.audit.ports import Extent
 from worker.classify import Classifier
@@ -107,7 +108,7 @@ class Scene:
             {Stage.DECODE: OnFailure.DEAD_LETTER, Stage.SCORE: OnFailure.DEAD_LETTER},
             NotingObserver(),
             self.clock,
-            100_000,
+            DocumentReader(100_000),
         )
         for part in processor(records).parts.values():
             for topic, number, key, value, headers in part.outgoing:
@@ -162,7 +163,7 @@ class Scene:
 
     def audit(self, share: float = 1.0, max_lag: int | None = None) -> Audit:
         """An audit of all this."""
-        return Audit(self, TOPICS, self.bundles, share, AuditLimits(20.0, max_lag), self.clock)
+        return Audit(self, TOPICS, self.bundles, share, AuditLimits(20.0, max_lag), self.clock, DocumentReader(2**31))
 
 
 def mixed() -> Scene:

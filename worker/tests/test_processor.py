@@ -15,6 +15,7 @@ from schemas.classification import (
 )
 from schemas.dead_letter import DeadLetter, Headers, Reason, Stage
 from schemas.document import Document
+from schemas.document_reader import DocumentReader
 from worker.classify import ConstantClassifier, DocumentClassifier, Sources
 from worker.stream.errors import FatalError
 from worker.stream.policy import OnFailure, Policy
@@ -60,7 +61,9 @@ def processor(
 ) -> Processor:
     """A processor that takes documents of up to 1,000 bytes."""
     given = classifier or WordClassifier()
-    return Processor(lambda: given, DESTINATION, policy, observer or NotingObserver(), ManualClock(), 1000)
+    return Processor(
+        lambda: given, DESTINATION, policy, observer or NotingObserver(), ManualClock(), DocumentReader(1000)
+    )
 
 
 def raw(
@@ -109,7 +112,9 @@ def test_a_batch_is_scored_by_the_models_of_its_beginning() -> None:
     """New ones begin with the next batch, also where a document that fails makes the others go one by one."""
     later = ModelStamp("en", "v2", "e" * 16)
     given = [WordClassifier(), WordClassifier(later)]
-    process = Processor(lambda: given.pop(0), DESTINATION, LENIENT, NotingObserver(), ManualClock(), 1000)
+    process = Processor(
+        lambda: given.pop(0), DESTINATION, LENIENT, NotingObserver(), ManualClock(), DocumentReader(1000)
+    )
     stamps = []
     for first in (0, 3):
         outcome = process([page(first, "sport"), page(first + 1, "bomb"), page(first + 2, "art", source=P1)])

@@ -45,9 +45,9 @@ def test_lines_are_sent_as_they_stand_and_keyed_by_url(file: Path) -> None:
 
 
 def test_protobuf_has_its_header(file: Path) -> None:
-    """--format protobuf sends the same documents in the other encoding, and says so in the header."""
+    """--encoding protobuf sends the same documents in the other encoding, and says so in the header."""
     sender = MemorySender()
-    assert with_cluster("send", file, "--format", "protobuf", sender=sender).exit_code == 0
+    assert with_cluster("send", file, "--encoding", "protobuf", sender=sender).exit_code == 0
     headers = (("content-type", b"application/x-protobuf"),)
     assert [item.headers for item in sender.sent] == [headers, headers]
     found = [decode_document(item.value or b"", "application/x-protobuf") for item in sender.sent]
@@ -140,7 +140,7 @@ def test_an_empty_directory_is_wrong_usage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--raw", "--repeat", "2"), ("--raw", "--format", "protobuf"), ("--raw", "--lang", "en"), ("--lang", "12")],
+    [("--raw", "--repeat", "2"), ("--raw", "--encoding", "protobuf"), ("--raw", "--lang", "en"), ("--lang", "12")],
 )
 def test_contradictions_are_wrong_usage(file: Path, arguments: Sequence[str]) -> None:
     """Options that exclude each other, and an impossible language, end with 2 and send nothing."""
@@ -215,7 +215,7 @@ def test_the_rate_is_kept(tmp_path: Path) -> None:
     path.write_bytes((FIRST + b"\n") * 100)
     clock = _Turned()
     sender = _Timed(clock)
-    plan = Plan(protobuf=False, raw=False, per_second=50.0, limit=None, repeat=1, url_prefix="")
+    plan = Plan(form="json", protobuf=False, raw=False, per_second=50.0, limit=None, repeat=1, url_prefix="")
     stand_in = cast("Any", sender)  # it has what `Sending` uses of a `Sender`
     assert Sending(stand_in, "documents", plan, Reading(), clock).run([Input(path, path.name)]) == 0
     assert all(count <= 50 * at + 5 for at, count in sender.times)
