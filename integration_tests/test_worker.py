@@ -210,6 +210,10 @@ def test_the_breaker_stops_the_worker(system: System) -> None:
         assert "--dead-letter-limit" in str(worker.events("fatal")[0]["reason"])
     assert system.settled() < 2000
     assert len(system.letters()) == system.settled()
+    # Its successor knows, for whoever alerts: the dead one's metrics are gone. It has yet to see a good window.
+    with system.worker("--no-scoring", "--dead-letter-window", "5000", name="successor") as worker:
+        worker.await_ready()
+        assert worker.metric("clf_breaker_open") == 1
 
 
 def test_it_refuses_to_start_on_wrong_topics(system: System) -> None:

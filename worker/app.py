@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -47,6 +48,7 @@ _GC_THRESHOLD = 100_000  # new objects between two searches for cyclic garbage
 # Threads that take the interpreter from each other every 5 ms, in the midst of a batch, lose 4 % of the time.
 _SWITCH_SECONDS = 0.05
 _COMMIT_MARGIN = 2.0  # seconds beyond the client's own time limit
+_BREAKER_OPEN = "breaker open"  # the word that a worker leaves in its slot
 _START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
 
 
@@ -196,7 +198,7 @@ class _Worker:
         producer = kafka_settings.producer(kafka_settings.common(servers, properties, "producer"), limit)
         publisher = self._publisher(producer, slot, source)
         log.info("consumer_settings", settings=kafka_settings.redacted(consumer))
-        loop = self._loop_of(source, publisher, live, watch)
+        loop = self._loop_of(source, publisher, live, watch, self._breaker(slot))
         self._loop = loop
         source.subscribe(loop)
         self._lifecycle.move(State.WAITING)
@@ -220,8 +222,23 @@ class _Worker:
             raise CannotStartError(f"Transactions cannot be used: {str(error).rstrip('.')}.") from error
         return publisher
 
+    def _breaker(self, slot: Slot) -> Breaker:
+        def tell(is_open: bool) -> None:  # noqa: FBT001 - the value of the gauge
+            self._metrics.breaker(is_open=is_open)
+            with suppress(OSError):  # a disk that is full must not become the reason why the worker ends
+                slot.leave(_BREAKER_OPEN if is_open else "")
+
+        failures, was_open = self._config.failures, slot.word == _BREAKER_OPEN
+        self._metrics.breaker(is_open=was_open)
+        return Breaker(failures.dead_letter_limit, failures.dead_letter_window, was_open=was_open, tell=tell)
+
     def _loop_of(
-        self, source: GroupSource, publisher: Publisher, live: LiveModels, watch: PartitionWatch
+        self,
+        source: GroupSource,
+        publisher: Publisher,
+        live: LiveModels,
+        watch: PartitionWatch,
+        breaker: Breaker,
     ) -> StreamLoop:
         config, clock = self._config, self._clock
         batching, failures = config.batching, config.failures
@@ -240,7 +257,7 @@ class _Worker:
             source=source,
             process=processor,
             checkpoint=Checkpoint(publisher, self._metrics, clock, config.guarantee.transaction_timeout),
-            breaker=Breaker(failures.dead_letter_limit, failures.dead_letter_window),
+            breaker=breaker,
             stages=Stages(ThreadPoolExecutor(1, "processing"), ThreadPoolExecutor(1, "committing")),
             limits=LoopLimits(
                 BatchLimits(batching.max_records, batching.max_bytes, batching.max_age),

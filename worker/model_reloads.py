@@ -30,6 +30,7 @@ MARGIN_BYTES: Final = 64 * 2**20
 _MIB: Final = 2**20
 _CLOSE_SECONDS: Final = 10.0
 _GONE: Final = "gone"
+_UNKNOWN: Final = "?"  # no version has this name
 _NO_MEMORY: Final = "not enough memory"
 
 
@@ -48,6 +49,12 @@ class ReloadBooks(Protocol):
 
     def reloaded(self, lang: str, outcome: ReloadOutcome) -> None:
         """An active version of `lang` was swapped in, or refused."""
+
+    def stale(self, lang: str, *, is_so: bool) -> None:
+        """Another version of `lang` is active in the store than the one that serves, or not any more."""
+
+    def store_gone(self, *, is_so: bool) -> None:
+        """The store cannot be read, so that nobody knows what is active; or it can be read again."""
 
 
 class _NotEnoughMemoryError(Exception):
@@ -90,7 +97,8 @@ class ModelReloads:
         """Compare the store with what serves, once, and take what is new."""
         for lang in self._languages():
             if not self._stopping.is_set():
-                self._look_at(lang)
+                active = self._look_at(lang)
+                self._books.stale(lang, is_so=active is not None and active != self._serving(lang))
 
     def _repeat(self, seconds: float) -> None:
         while not self._stopping.wait(seconds):
@@ -107,14 +115,16 @@ class ModelReloads:
         elif problem is None and self._store_problem is not None:
             log.info("model_store_back")
         self._store_problem = problem
+        self._books.store_gone(is_so=problem is not None)
         return [] if problem else sorted({*found, *self._live.models()})
 
-    def _look_at(self, lang: str) -> None:
+    def _look_at(self, lang: str) -> str | None:
+        """Take the version that is active, if it is another one; returns its name, None when there is none."""
         try:
             version = self._store.active(lang)
         except StoreError as error:
             self._refuse(lang, str(error), str(error))
-            return
+            return _UNKNOWN
         serving = self._serving(lang)
         if version is None:
             self._tell_gone(lang, serving)
@@ -122,6 +132,7 @@ class ModelReloads:
             self._told.pop(lang, None)
         else:
             self._take(lang, version)
+        return version
 
     def _serving(self, lang: str) -> str | None:
         model = self._live.models().get(lang)

@@ -17,6 +17,7 @@ from typing import Self
 AUTO = "auto"
 _MOST_SLOTS = 1000
 _WRITABLE_BY_OTHERS = 0o022
+_LONGEST_WORD = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -39,12 +40,24 @@ class Slot:
         self._group = group
         self._directory = directory or Path(tempfile.gettempdir()) / f"clf-slots-{os.getuid()}"
         self._file: int | None = None
+        self.word = ""
+        """What this slot's last holder left for the next one."""
         self.name = self._take_free() if name == AUTO else self._take_named(name)
 
     @property
     def transactional_id(self) -> str:
         """The transactional id of this slot's producer."""
         return f"{self._group}-{self.name}"
+
+    def leave(self, word: str) -> None:
+        """Leave a word for the next holder, in the place of the last one.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, word.encode(), 0)
 
     def close(self) -> None:
         """Let go of the slot."""
@@ -91,6 +104,7 @@ class Slot:
                 return False
             raise SlotError(f"The slot's lock file {path} cannot be locked: {error.strerror}.") from error
         self._file = file
+        self.word = os.pread(file, _LONGEST_WORD, 0).decode(errors="replace")
         return True
 
     def _prepare_directory(self) -> None:

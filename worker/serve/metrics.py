@@ -12,7 +12,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from models.model import Model
-from schemas.classification import Classification
+from schemas.classification import Classification, Status
+from schemas.dead_letter import Reason
 from worker.capacity import Capacity
 from worker.clock import Clock
 from worker.config import Topics
@@ -20,9 +21,12 @@ from worker.model_reloads import ReloadOutcome
 from worker.partition_watch import Partitions
 from worker.serve.call_books import CALL_BUCKETS, CallBooks
 from worker.serve.histograms import BulkHistogram
+from worker.serve.request_log import Drop
 from worker.stream.ports import RebalanceEvent
+from worker.stream.processor import DEAD_LETTERED, TOMBSTONE
 from worker.stream.records import Outcome, TopicPartition
 
+_OUTCOMES = (*Status, TOMBSTONE, DEAD_LETTERED)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
@@ -54,6 +58,15 @@ class ServiceMetrics:
             "clf_predictions", "Labels given, by language and class.", ["lang", "name"], registry=registry
         )
         self._models = _ServedModels(registry)
+        self._stale = Gauge(
+            "clf_model_stale",
+            "1 while another version is active in the store than the one that serves.",
+            ["lang"],
+            registry=registry,
+        )
+        self._store_gone = Gauge(
+            "clf_model_store_gone", "1 while the model store cannot be read; what serves goes on.", registry=registry
+        )
         self.reloads = Counter(
             "clf_model_reloads",
             "New active versions: swapped in, or refused, which the log explains.",
@@ -76,10 +89,19 @@ class ServiceMetrics:
         for model in served:
             for outcome in ReloadOutcome:
                 self.reloads.labels(model.lang, outcome)  # at 0, so that the first one is seen as an increase
+            self._stale.labels(model.lang)
 
     def reloaded(self, lang: str, outcome: ReloadOutcome) -> None:
         """An active version of `lang`, a language of the store, was swapped in or refused."""
         self.reloads.labels(lang, outcome).inc()
+
+    def stale(self, lang: str, *, is_so: bool) -> None:
+        """Another version of `lang`, a language of the store, is active than the one that serves, or not any more."""
+        self._stale.labels(lang).set(is_so)
+
+    def store_gone(self, *, is_so: bool) -> None:
+        """The model store cannot be read, or can be again."""
+        self._store_gone.set(is_so)
 
     def _tell_build(self, scorers: Sequence[str]) -> None:
         """`scorer` is "native", "reference", "native+reference" or, without models, "none"."""
@@ -112,6 +134,13 @@ class Metrics(ServiceMetrics):
         self.aborted = counter("clf_transactions_aborted", "Transactions that were aborted and run again.")
         self.stalls = counter("clf_stalls", "Times the worker was found stuck: see --stuck-after.")
         self.rebalances = counter("clf_rebalances", "Changes of the assignment: assigned, revoked, lost.", ["event"])
+        # At 0 from the start: a rate sees an increase, not a first value.
+        for outcome in _OUTCOMES:
+            self.records.labels(self._documents, outcome)
+        for reason in Reason:
+            self.dead.labels(reason)
+        for event in RebalanceEvent:
+            self.rebalances.labels(event)
 
     def _define_gauges(self, gauge: Callable[..., Gauge]) -> None:
         self.lag = gauge(
@@ -132,6 +161,10 @@ class Metrics(ServiceMetrics):
         self.withheld.labels(self._documents).set(0)
         self.is_stuck = gauge(
             "clf_stuck", "1 while records wait and nothing has been committed for --stuck-after seconds."
+        )
+        self._breaker_open = gauge(
+            "clf_breaker_open",
+            "1 from when too many dead letters ended the last worker of this slot until a window is within the limit.",
         )
         oldest = gauge(
             "clf_oldest_record_age_seconds",
@@ -196,6 +229,10 @@ class Metrics(ServiceMetrics):
         if is_so:
             self.stalls.inc()
 
+    def breaker(self, *, is_open: bool) -> None:
+        """The breaker is open, since this process or the last one of its slot, or it has closed."""
+        self._breaker_open.set(is_open)
+
     # --- the loop's Observer -----------------------------------------------------------------------------------
 
     def stage(self, stage: str, seconds: float) -> None:
@@ -254,6 +291,10 @@ class GrpcMetrics(ServiceMetrics):
         self._children: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self.log_drops = counter("clf_request_log_dropped", "Entries the request log lost, by reason.", ["reason"])
         self.synthetic = counter("clf_keep_warm_calls", "Synthetic calls that keep the server warm.", ["outcome"])
+        for drop in Drop:
+            self.log_drops.labels(drop)
+        for outcome in ("answered", "failed"):
+            self.synthetic.labels(outcome)
         self.synthetic_seconds = BulkHistogram(
             "clf_keep_warm_seconds", "What a synthetic call took.", CALL_BUCKETS, registry
         )

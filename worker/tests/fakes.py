@@ -1,9 +1,13 @@
 """Stand-ins for what the loop is built on: a clock, executors, a scripted source and publisher, an observer."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
+from models.model import Model
+from worker.model_reloads import ReloadOutcome
 from worker.stream.deadline import Deadline
 from worker.stream.ports import RebalanceEvent, RebalanceListener
 from worker.stream.records import Outcome, Outgoing, Part, Record, TopicPartition
@@ -245,3 +249,31 @@ def settle(batch: Sequence[Record]) -> Outcome:
         part.outgoing.append(Outgoing("results", item.source.partition, None, b"%d" % item.offset, ()))
         part.outcomes["classified"] += 1
     return Outcome(parts)
+
+
+class NotingBooks:
+    """Keeps what reloads of models tell."""
+
+    def __init__(self) -> None:
+        self.served: dict[str, str] = {}
+        self.outcomes: Counter[tuple[str, ReloadOutcome]] = Counter()
+        self.told = threading.Event()
+        self.stale_langs: set[str] = set()
+        self.gone = False
+
+    def serving(self, models: Iterable[Model]) -> None:
+        """Note the versions."""
+        self.served = {model.lang: model.version for model in models}
+
+    def reloaded(self, lang: str, outcome: ReloadOutcome) -> None:
+        """Count it."""
+        self.outcomes[lang, outcome] += 1
+        self.told.set()
+
+    def stale(self, lang: str, *, is_so: bool) -> None:
+        """Note it."""
+        (self.stale_langs.add if is_so else self.stale_langs.discard)(lang)
+
+    def store_gone(self, *, is_so: bool) -> None:
+        """Note it."""
+        self.gone = is_so

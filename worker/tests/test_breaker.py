@@ -63,3 +63,32 @@ def test_its_sentence_tells_what_to_do() -> None:
     sentence = str(caught.value)
     for part in ("5 of the last 10", "25%", "--dead-letter-limit", "clf dead-letters list"):
         assert part in sentence
+
+
+def test_it_tells_when_it_opens() -> None:
+    """Once, before it raises."""
+    told: list[bool] = []
+    breaker = Breaker(0.5, 10, tell=told.append)
+    breaker.check(outcome(10, 0))
+    with pytest.raises(BreakerOpenError):
+        breaker.check(outcome(0, 100))
+    assert told == [True]
+
+
+def test_one_that_was_open_closes_after_a_good_window() -> None:
+    """A few good records after a start prove nothing; the record that fills the window does."""
+    told: list[bool] = []
+    breaker = Breaker(0.5, 10, was_open=True, tell=told.append)
+    breaker.check(outcome(9, 0))
+    assert told == []
+    breaker.check(outcome(1, 0))
+    breaker.check(outcome(10, 0))
+    assert told == [False]
+
+
+def test_one_that_was_open_and_opens_again_tells_nothing_new() -> None:
+    """It has been open all the time."""
+    told: list[bool] = []
+    with pytest.raises(BreakerOpenError):
+        Breaker(0.5, 10, was_open=True, tell=told.append).check(outcome(0, 10))
+    assert told == []

@@ -43,6 +43,8 @@ DESIGNED: dict[str, dict[str, set[str]]] = {
     "clf_registered": {},
     "clf_model_info": {"lang": {"en"}, "version": {"v1"}, "digest": {"abc"}},
     "clf_model_reloads_total": {"lang": {"en"}, "outcome": {str(outcome) for outcome in ReloadOutcome}},
+    "clf_model_stale": {"lang": {"en"}},
+    "clf_model_store_gone": {},
     "clf_build_info": {},  # looked at in test_metrics.py
 }
 

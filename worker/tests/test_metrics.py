@@ -51,6 +51,9 @@ OWN: dict[str, set[str]] = {
     "clf_withheld_partitions": {"topic"},
     "clf_drain_seconds": set(),
     "clf_workers_useful": set(),
+    "clf_breaker_open": set(),
+    "clf_model_stale": {"lang"},
+    "clf_model_store_gone": set(),
 }
 
 
@@ -240,6 +243,31 @@ def test_reloads_are_counted(metrics: Metrics) -> None:
     metrics.reloaded("de", ReloadOutcome.REFUSED)
     assert sample(metrics, "clf_model_reloads_total", lang="en", outcome="swapped") == 1.0
     assert sample(metrics, "clf_model_reloads_total", lang="de", outcome="refused") == 1.0
+
+
+def test_what_a_rate_is_taken_of_begins_at_0(metrics: Metrics) -> None:
+    """The first dead letter is an increase to Prometheus, not a first value."""
+    assert sample(metrics, "clf_records_total", topic="documents", outcome="dead_letter") == 0.0
+    assert sample(metrics, "clf_dead_letters_total", reason="not_json") == 0.0
+    assert sample(metrics, "clf_rebalances_total", event="lost") == 0.0
+
+
+def test_the_breaker(metrics: Metrics) -> None:
+    """The gauge follows."""
+    for is_open in (True, False):
+        metrics.breaker(is_open=is_open)
+        assert sample(metrics, "clf_breaker_open") == is_open
+
+
+def test_stale_models(metrics: Metrics) -> None:
+    """Known to be current from the moment they serve; both gauges follow."""
+    metrics.serving([Model("en", "v1", "d", ("a",), NO_SCORER, (0.5,), Fallback.NONE)])
+    assert sample(metrics, "clf_model_stale", lang="en") == 0.0
+    for is_so in (True, False):
+        metrics.stale("en", is_so=is_so)
+        metrics.store_gone(is_so=is_so)
+        assert sample(metrics, "clf_model_stale", lang="en") == is_so
+        assert sample(metrics, "clf_model_store_gone") == is_so
 
 
 # --- the histogram of our own --------------------------------------------------------------------------------

@@ -2,9 +2,7 @@
 
 import gc
 import shutil
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from models.manifest import MANIFEST_NAME
-from models.model import Model
 from models.reader import WEIGHTS_NAME
 from models.store import ACTIVE_NAME, Store, StoreError
 from schemas.classification import Classification
@@ -23,30 +20,12 @@ from worker.config import Reload, Scoring
 from worker.live_models import open_live_models
 from worker.memory import Memory
 from worker.model_reloads import AGAIN_SECONDS, MARGIN_BYTES, ModelReloads, ReloadOutcome, start_reloads
-from worker.tests.fakes import ManualClock
+from worker.tests.fakes import ManualClock, NotingBooks
 from worker.tests.grpc_fakes import PATIENCE
 from worker.tests.tools import small_bundle, small_store
 
 DOCUMENT = Document("u", "", "goal", "en")
 SWAPPED, REFUSED = ReloadOutcome.SWAPPED, ReloadOutcome.REFUSED
-
-
-class NotingBooks:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.served: dict[str, str] = {}
-        self.outcomes: Counter[tuple[str, ReloadOutcome]] = Counter()
-        self.told = threading.Event()
-
-    def serving(self, models: Iterable[Model]) -> None:
-        """Note the versions."""
-        self.served = {model.lang: model.version for model in models}
-
-    def reloaded(self, lang: str, outcome: ReloadOutcome) -> None:
-        """Count it."""
-        self.outcomes[lang, outcome] += 1
-        self.told.set()
 
 
 class FixedMemory(Memory):
@@ -235,6 +214,7 @@ def test_a_bad_one_is_refused(scene: Scene, damage: Callable[[Scene], object], r
     assert scene.live.models()["en"] is model
     assert scene.result() == expected
     assert scene.books.outcomes == {("en", REFUSED): 1}
+    assert scene.books.stale_langs == {"en"}
 
 
 def test_the_first_of_a_language_is_refused_too(scene: Scene) -> None:
@@ -245,6 +225,7 @@ def test_the_first_of_a_language_is_refused_too(scene: Scene) -> None:
     scene.store.activate("en", "v2")
     assert scene.look(2) == ["model_refused", "model_swapped"]
     assert (scene.logged[0]["lang"], scene.logged[0]["serving"]) == ("de", "none")
+    assert scene.books.stale_langs == {"de"}
     assert scene.serving() == {"en": "v2"}
 
 
@@ -257,8 +238,10 @@ def test_a_repaired_one_is_taken(scene: Scene) -> None:
     assert scene.look(2) == ["model_refused"]
     path.write_bytes(good[:-1] + b"\1")
     assert scene.look(2) == ["model_refused"]
+    assert scene.books.stale_langs == {"en"}
     path.write_bytes(good)
     assert scene.look(2) == ["model_swapped"]
+    assert scene.books.stale_langs == set()
     assert scene.books.outcomes == {("en", REFUSED): 2, ("en", SWAPPED): 1}
 
 
@@ -336,10 +319,12 @@ def test_the_store_goes_and_comes_back(scene: Scene) -> None:
     assert scene.look(3) == ["model_store_gone"]
     scene.root.touch()
     assert scene.look(3) == [], "a file in its place is the same to us"
+    assert scene.books.gone
     assert scene.result() == expected
     scene.root.unlink()
     away.rename(scene.root)
     assert scene.look(2) == ["model_store_back"]
+    assert not scene.books.gone
     scene.store.activate("en", "v2")
     assert scene.look() == ["model_swapped"]
     assert scene.books.outcomes == {("en", SWAPPED): 1}
@@ -359,6 +344,7 @@ def test_a_file_that_is_removed(scene: Scene) -> None:
         (scene.root / "en" / ACTIVE_NAME).unlink()
         assert scene.look(3) == ["active_version_gone"]
         assert scene.serving() == {"en": "v1"}
+        assert scene.books.stale_langs == set(), "nothing newer is active"
         scene.store.activate("en", "v1")
         assert scene.look() == []
     (scene.root / "en" / ACTIVE_NAME).unlink()

@@ -155,3 +155,30 @@ def test_too_long_a_name(tmp_path: Path) -> None:
     """The system's limit on file names is an error to read, too."""
     with pytest.raises(SlotError, match="too long"):
         Slot("clf", "x" * 300, tmp_path)
+
+
+def test_a_word_for_the_next_holder(tmp_path: Path) -> None:
+    """It stays until another one is left, belongs to one slot, and is empty at first."""
+    with Slot("clf", "s", tmp_path) as slot:
+        assert slot.word == ""
+        slot.leave("a long word")
+        slot.leave("a word")
+    for _ in range(2):
+        with Slot("clf", "s", tmp_path) as slot, Slot("clf", "other", tmp_path) as other:
+            assert (slot.word, other.word) == ("a word", "")
+    with Slot("clf", "s", tmp_path) as slot:
+        slot.leave("")
+    with Slot("clf", "s", tmp_path) as slot:
+        assert slot.word == ""
+    slot.leave("too late")
+    with Slot("clf", "s", tmp_path) as slot:
+        assert slot.word == ""
+
+
+def test_a_word_that_is_no_text(tmp_path: Path) -> None:
+    """Whatever is in the file, the slot can be had."""
+    with Slot("clf", "s", tmp_path):
+        pass
+    next(tmp_path.iterdir()).write_bytes(b"\xff" * 1000)
+    with Slot("clf", "s", tmp_path) as slot:
+        assert len(slot.word) == 100
