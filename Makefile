@@ -48,8 +48,9 @@ test: setup ## Lint, types, unit tests, integration tests on a real broker. BROK
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(TWO_AT_A_TIME) $(PATIENT) training models worker schemas
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests $(addprefix --ignore=,$(PATIENT))
 
-thorough: setup ## The tests that take minutes and are left out of `test`: real articles in every language and form
-	CLF_THOROUGH=1 $(BIN)/pytest $(TWO_AT_A_TIME) integration_tests/test_quality.py integration_tests/test_native_articles.py
+thorough: setup ## The tests that take minutes and are left out of `test`: real articles, a real schema registry
+	CLF_THOROUGH=1 $(BIN)/pytest $(TWO_AT_A_TIME) integration_tests/test_quality.py integration_tests/test_native_articles.py \
+		integration_tests/test_schema_registry.py
 
 consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once
 	@$(BIN)/python -m integration_tests.consul_agent build

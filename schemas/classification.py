@@ -19,6 +19,7 @@ from schemas.decoding import (
     wrong_type,
 )
 from schemas.document import checked_url
+from schemas.framing import strip_frame
 from schemas.headers import JSON, media_type
 from schemas.source import Source, read_source
 
@@ -124,7 +125,7 @@ def decode_classification(value: bytes, content_type: str | None = None) -> Clas
     """Decode one result. Unknown fields are ignored.
 
     Args:
-        value: JSON or protobuf.
+        value: JSON, framed for a schema registry or not, or protobuf.
         content_type: The record's header of that name, None when it has none (JSON).
 
     Raises:
@@ -132,7 +133,7 @@ def decode_classification(value: bytes, content_type: str | None = None) -> Clas
     """
     try:
         if media_type(content_type) == JSON:
-            result = _from_json(parse_object(value))
+            result = _from_json(parse_object(strip_frame(value)))
         else:
             result = _from_message(parse_message(classifier_pb2.Classification, value))
         _check(result)

@@ -57,6 +57,9 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong_type"
     TOO_LARGE = "too_large"
     UNKNOWN_CONTENT_TYPE = "unknown_content_type"
+    BAD_FRAME = "bad_frame"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    WRONG_SCHEMA = "wrong_schema"
     SCORE_FAILED = "score_failed"
 
 

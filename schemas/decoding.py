@@ -34,6 +34,12 @@ class DecodeReason(StrEnum):
     WRONG_TYPE = "wrong_type"
     TOO_LARGE = "too_large"
     UNKNOWN_CONTENT_TYPE = "unknown_content_type"
+    BAD_FRAME = "bad_frame"
+    """The frame of a schema registry is cut short."""
+    UNKNOWN_SCHEMA = "unknown_schema"
+    """The registry has no schema of that id."""
+    WRONG_SCHEMA = "wrong_schema"
+    """The schema is neither JSON Schema nor Protobuf."""
 
 
 class DecodeError(ValueError):

@@ -15,6 +15,7 @@ from models.bundle import BundleError
 from models.store import StoreError
 from schemas.dead_letter import Stage
 from schemas.document_reader import DocumentReader
+from schemas.framing import NO_FRAME
 from worker import logs
 from worker.clock import Clock, SystemClock
 from worker.config import Delivery, WorkerConfig
@@ -23,6 +24,7 @@ from worker.kafka.admin import Cluster, ClusterError, TopicInfo, problems
 from worker.kafka.bootstrap import bootstrap_servers
 from worker.kafka.consumer import GroupSource, lag_by_partition
 from worker.kafka.producer import AtLeastOncePublisher, TransactionalPublisher
+from worker.kafka.registry import RegistryError, open_registry
 from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.live_models import LiveModels, open_live_models
@@ -63,7 +65,15 @@ def run_worker(config: WorkerConfig, clock: Clock | None = None) -> int:
     with StopSignals(worker.force).installed() as signals:
         try:
             return worker.run(signals)
-        except (CannotStartError, ClusterError, SlotError, SettingsError, StoreError, BundleError) as error:
+        except (
+            CannotStartError,
+            ClusterError,
+            SlotError,
+            SettingsError,
+            RegistryError,
+            StoreError,
+            BundleError,
+        ) as error:
             log.error("cannot_start", reason=str(error))  # noqa: TRY400 - the sentence is the message, not the stack
             return ExitCode.CANNOT_START
         except DeniedError as error:
@@ -242,6 +252,7 @@ class _Worker:
     ) -> StreamLoop:
         config, clock = self._config, self._clock
         batching, failures = config.batching, config.failures
+        registry = open_registry(config.schema_registry, clock)
         processor = Processor(
             live.classifier,
             Destination(config.topics.classifications, config.topics.dead_letters, lambda: watch.found.dead_letters),
@@ -251,7 +262,12 @@ class _Worker:
             },
             self._metrics,
             clock,
-            DocumentReader(batching.max_document_bytes, config.field_mapping.fields),
+            DocumentReader(
+                batching.max_document_bytes, config.field_mapping.fields, registry.schema_type if registry else None
+            ),
+            registry.result_frame(config.topics.classifications, config.schema_registry.result_framing)
+            if registry
+            else NO_FRAME,
         )
         return StreamLoop(
             source=source,

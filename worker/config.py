@@ -7,15 +7,14 @@ from pathlib import Path
 import click
 
 from schemas.document import DEFAULT_MAX_BYTES
-from schemas.field_paths import FieldPaths
-from worker.options import FieldPathsType, FiniteRange, option
+from worker.document_options import FieldMapping, SchemaRegistry
+from worker.options import FILE, FiniteRange, option
 from worker.stream.policy import OnFailure
 
 SHARE = FiniteRange(0, 1)
 SECONDS = FiniteRange(0, min_open=True)
 COUNT = click.IntRange(min=1)
 PORT = click.IntRange(0, 65535)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class Delivery(StrEnum):
@@ -95,18 +94,6 @@ class Batching:
     max_bytes: int = option(16_000_000, "... or this many bytes ...", type=COUNT)
     max_age: float = option(0.1, "... or when its first record has waited this many seconds.", type=SECONDS)
     max_document_bytes: int = option(DEFAULT_MAX_BYTES, "Documents above this size become dead letters.", type=COUNT)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldMapping:
-    """Where documents keep their fields."""
-
-    fields: FieldPaths | None = option(
-        None,
-        "Where JSON documents keep url, title, text and lang when they are called otherwise or lie deeper, such as "
-        "url=link,text=body.content. html=body takes the text out of a page, with the extra `html`.",
-        type=FieldPathsType(),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +342,7 @@ class WorkerConfig:
     group: Group
     batching: Batching
     field_mapping: FieldMapping
+    schema_registry: SchemaRegistry
     guarantee: Guarantee
     failures: Failures
     scoring: Scoring

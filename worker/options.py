@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import field, fields
 from enum import StrEnum
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 import click
@@ -25,6 +26,8 @@ import click
 from schemas.field_paths import FieldPaths, FieldPathsError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _CLICK = "click"
 

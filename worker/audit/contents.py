@@ -9,6 +9,7 @@ from models.store import StoreError
 from schemas.classification import Classification, ModelStamp
 from schemas.dead_letter import DeadLetter, Reason, Stage
 from schemas.document import Document, DocumentError
+from schemas.framing import strip_frame, without_schema_ids
 from schemas.source import source_header
 from worker.audit.findings import Finding, Report
 from worker.audit.outcomes import Outcome
@@ -19,8 +20,10 @@ from worker.stream.records import Record
 _BATCH = 256  # recomputed at once
 _BATCH_BYTES = 16_000_000
 _MODELS = 64  # kept open at a time
-# Decided by what the audit does not know: the limit on sizes, and the moment.
-_NOT_REPEATABLE = frozenset({Reason.TOO_LARGE, Reason.SCORE_FAILED})
+# Decided by what the audit does not know: the limit on sizes, the moment, and what the schema registry said.
+_NOT_REPEATABLE = frozenset(
+    {Reason.TOO_LARGE, Reason.SCORE_FAILED, Reason.UNKNOWN_SCHEMA, Reason.WRONG_SCHEMA, Reason.BAD_FRAME}
+)
 
 
 class Bundles(Protocol):
@@ -117,7 +120,7 @@ class Contents:
                 self._found(Finding.OTHER_MODEL, sample.outcome, detail)
             return
         for sample, expected in zip(samples, _classified(model, samples), strict=True):
-            if expected.to_json() != sample.outcome.record.value:
+            if expected.to_json() != strip_frame(sample.outcome.record.value or b""):
                 self._differs(sample, expected)
 
     def _differs(self, sample: _Sample, expected: Classification) -> None:
@@ -198,6 +201,7 @@ def _mismatch(document: Record, outcome: Outcome) -> str | None:
     if record.key != (document.key if content is None else content.url.encode()):
         return "its key is not the url"
     expected = result_headers(document.headers)
-    if record.headers != (expected if content is not None else (*expected, source_header(outcome.source))):
+    found = without_schema_ids(record.headers)  # a result has its own, if any
+    if found != (expected if content is not None else (*expected, source_header(outcome.source))):
         return "its headers are not those of its document"
     return None

@@ -13,8 +13,8 @@ from schemas.decoding import DecodeError
 from schemas.document import Document
 from worker.client import ClassifierClient, ClassifierError, Security, TargetError
 from worker.commands.documents import BadLine, Line
-from worker.config import FILE, SECONDS
-from worker.options import option
+from worker.config import SECONDS
+from worker.options import FILE, option
 
 # Calls under way at once: enough to keep a server busy, few enough not to be refused.
 _AT_ONCE = 8

@@ -18,7 +18,8 @@ from schemas.document import DEFAULT_MAX_BYTES, Document, DocumentError
 from schemas.document_reader import DocumentReader
 from schemas.language import normalise_language
 from worker.commands.output import counted, printable
-from worker.config import COUNT, FieldMapping
+from worker.config import COUNT
+from worker.document_options import FieldMapping
 from worker.options import option
 
 STDIN = Path("-")

@@ -17,7 +17,8 @@ from worker.commands.cluster import clear_errors, client_settings, existing_topi
 from worker.commands.output import console, counted, write
 from worker.commands.progress import track
 from worker.commands.verify_report import report_json, tell_example, tell_report
-from worker.config import SECONDS, SHARE, Cluster, FieldMapping, Http, ModelStore, Topics
+from worker.config import SECONDS, SHARE, Cluster, Http, ModelStore, Topics
+from worker.document_options import FieldMapping
 from worker.kafka.admin import CLEANUP, ClusterError
 from worker.kafka.admin import Cluster as Admin
 from worker.kafka.audit import ClusterAudit

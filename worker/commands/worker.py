@@ -7,7 +7,6 @@ from worker.config import (
     Batching,
     Cluster,
     Failures,
-    FieldMapping,
     Forecast,
     Group,
     Guarantee,
@@ -18,11 +17,26 @@ from worker.config import (
     Topics,
     WorkerConfig,
 )
+from worker.document_options import FieldMapping, ResultFraming, SchemaRegistry
 from worker.options import options
 
 
 @click.command()
-@options(Cluster, Topics, Group, Batching, FieldMapping, Guarantee, Failures, Scoring, Reload, Forecast, Http, Logging)
+@options(
+    Cluster,
+    Topics,
+    Group,
+    Batching,
+    FieldMapping,
+    SchemaRegistry,
+    Guarantee,
+    Failures,
+    Scoring,
+    Reload,
+    Forecast,
+    Http,
+    Logging,
+)
 @click.pass_context
 def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them all
     ctx: click.Context,
@@ -32,6 +46,7 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     group: Group,
     batching: Batching,
     field_mapping: FieldMapping,
+    schema_registry: SchemaRegistry,
     guarantee: Guarantee,
     failures: Failures,
     scoring: Scoring,
@@ -49,12 +64,15 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     Exit codes: 0 stopped as asked   2 wrong usage   3 cannot start, see the message
                 4 fatal: start it again, it goes on where it was
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
+    if schema_registry.result_framing is not ResultFraming.NONE and not schema_registry.schema_registry:
+        raise click.UsageError("--result-framing needs a --schema-registry to have the schema from.")
     config = WorkerConfig(
         cluster,
         topics,
         group,
         batching,
         field_mapping,
+        schema_registry,
         guarantee,
         failures,
         scoring,

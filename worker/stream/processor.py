@@ -8,6 +8,7 @@ import structlog
 from schemas.classification import Classification, ClassificationError, Source
 from schemas.dead_letter import HEADER_NAMES, DeadLetter, Reason, Stage
 from schemas.document import Document, DocumentError
+from schemas.framing import NO_FRAME, SCHEMA_IDS, ResultFrame
 from schemas.headers import CONTENT_TYPE, JSON, Headers
 from schemas.source import source_header
 from worker.classify import DocumentClassifier
@@ -62,6 +63,7 @@ class Processor:
         observer: Observer,
         clock: Clock,
         read: Read,
+        frame: ResultFrame = NO_FRAME,
     ) -> None:
         """`classifier` is asked once per batch, when its processing begins, and what it gives scores all of it."""
         self._classifier = classifier
@@ -70,6 +72,7 @@ class Processor:
         self._observer = observer
         self._clock = clock
         self._read = read
+        self._frame = frame
 
     def __call__(self, records: Sequence[Record]) -> Outcome:
         """Settle every record: a result, a tombstone or a dead letter each.
@@ -152,7 +155,7 @@ class Processor:
         except ClassificationError as error:
             self._put_aside(part, record, _Failed(Stage.ENCODE, Reason.SCORE_FAILED, error.detail))
             return
-        part.outgoing.append(self._to_results(record, result.url.encode(), value))
+        part.outgoing.append(self._framed(self._to_results(record, result.url.encode(), value)))
         part.outcomes[result.status] += 1
         if result.model is not None:
             for name in result.labels:
@@ -166,6 +169,12 @@ class Processor:
     def _to_results(self, record: Record, key: bytes | None, value: bytes | None) -> Outgoing:
         headers = result_headers(record.headers) if record.headers else ()
         return Outgoing(self._destination.classifications, record.source.partition, key, value, headers)
+
+    def _framed(self, result: Outgoing) -> Outgoing:
+        prefix, headers = self._frame
+        if prefix:
+            return result._replace(value=prefix + (result.value or b""))
+        return result._replace(headers=(*result.headers, *headers)) if headers else result
 
     def _tombstone(self, record: Record) -> Outgoing:
         """It has no value that could say which record it stands for, so a header does."""
@@ -214,8 +223,12 @@ def _classify_alone(classifier: DocumentClassifier, document: Document, source: 
 
 
 def result_headers(headers: Headers) -> Headers:
-    """The input's headers, but for the type of its value: a result is JSON, whatever the document was."""
-    return tuple((name, RESULT_CONTENT_TYPE if name.lower() == CONTENT_TYPE else value) for name, value in headers)
+    """The input's headers, but for its schemas and the type of its value: a result is JSON, whatever that was."""
+    return tuple(
+        (name, RESULT_CONTENT_TYPE if name.lower() == CONTENT_TYPE else value)
+        for name, value in headers
+        if name not in SCHEMA_IDS
+    )
 
 
 def _source_of(record: Record) -> Source:

@@ -8,7 +8,6 @@ from worker.config import (
     Batching,
     Cluster,
     Failures,
-    FieldMapping,
     Forecast,
     Group,
     Guarantee,
@@ -20,6 +19,7 @@ from worker.config import (
     Topics,
     WorkerConfig,
 )
+from worker.document_options import FieldMapping, SchemaRegistry
 from worker.kafka.admin import ClusterError
 from worker.lifecycle import StopSignals
 from worker.stream.errors import DeniedError, FatalError, FencedError
@@ -30,6 +30,7 @@ CONFIG = WorkerConfig(
     Group(),
     Batching(),
     FieldMapping(),
+    SchemaRegistry(),
     Guarantee(),
     Failures(),
     Scoring(),

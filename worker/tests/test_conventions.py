@@ -34,7 +34,10 @@ LONG_FUNCTIONS: dict[str, str] = {}
 # The only importers of the client. The loops written by hand are what the worker is measured against, and the broker
 # helpers of the integration tests look at the cluster from outside.
 CLIENT_IMPORTERS = {"worker.kafka.consumer", "worker.kafka.producer", "worker.kafka.admin"}
-CLIENT_EXCEPTIONS = {"worker.bench.plain_loops"}
+CLIENT_EXCEPTIONS = {
+    "worker.bench.plain_loops",
+    "worker.kafka.registry",  # the registry's client, which is another one: HTTP, with errors of its own
+}
 
 # The crate of the native scorer, and its one file that may do what the compiler cannot check.
 CRATE = ROOT / "models" / "kernel"

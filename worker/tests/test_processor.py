@@ -14,8 +14,10 @@ from schemas.classification import (
     decode_classification,
 )
 from schemas.dead_letter import DeadLetter, Headers, Reason, Stage
+from schemas.decoding import DecodeError, DecodeReason
 from schemas.document import Document
 from schemas.document_reader import DocumentReader
+from schemas.framing import SchemaKey
 from worker.classify import ConstantClassifier, DocumentClassifier, Sources
 from worker.stream.errors import FatalError
 from worker.stream.policy import OnFailure, Policy
@@ -59,11 +61,15 @@ class WordClassifier:
 def processor(
     classifier: DocumentClassifier | None = None, policy: Policy = LENIENT, observer: NotingObserver | None = None
 ) -> Processor:
-    """A processor that takes documents of up to 1,000 bytes."""
-    given = classifier or WordClassifier()
-    return Processor(
-        lambda: given, DESTINATION, policy, observer or NotingObserver(), ManualClock(), DocumentReader(1000)
-    )
+    """A processor that takes documents of up to 1,000 bytes, and knows one schema, of Avro."""
+
+    def schema_type(key: SchemaKey) -> str:
+        if key == 2:
+            return "AVRO"
+        raise DecodeError(DecodeReason.UNKNOWN_SCHEMA, "none")
+
+    given, read = classifier or WordClassifier(), DocumentReader(1000, schema_type=schema_type)
+    return Processor(lambda: given, DESTINATION, policy, observer or NotingObserver(), ManualClock(), read)
 
 
 def raw(
@@ -177,6 +183,9 @@ BAD: dict[Reason, Record] = {
     Reason.WRONG_TYPE: raw(0, b'{"url": "u", "text": 7}'),
     Reason.TOO_LARGE: raw(0, b'{"url": "u", "text": "' + b"x" * 1000 + b'"}'),
     Reason.UNKNOWN_CONTENT_TYPE: raw(0, b"{}", headers=(("content-type", b"image/png"),)),
+    Reason.BAD_FRAME: raw(0, b"\0\0"),
+    Reason.UNKNOWN_SCHEMA: raw(0, b"\0\0\0\0\1{}"),
+    Reason.WRONG_SCHEMA: raw(0, b"\0\0\0\0\2{}"),
     Reason.SCORE_FAILED: page(0, "bomb"),
 }
 
