@@ -2,56 +2,27 @@
 
 import random
 import signal
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
-from confluent_kafka import KafkaException
-
-from integration_tests.faults.cluster import (
-    OFFSETS,
-    TRANSACTIONS,
-    await_whole,
-    elect_preferred_leaders,
-    group_coordinator,
-    leader,
-    transaction_coordinator,
-)
+from integration_tests.faults.cluster_faults import FAULTS_OF_THREE
+from integration_tests.faults.disk_faults import FAULTS_OF_DISKS
+from integration_tests.faults.fault import RECOVERY_SECONDS, Fault, Inject, recover
 from integration_tests.faults.fleet import Point
 from integration_tests.faults.points import POINTS
 from integration_tests.faults.proxy import Network
-from integration_tests.faults.stage import Place, Setting, Stage, Verdict
+from integration_tests.faults.stage import Setting, Stage, Verdict
+from integration_tests.faults.topic_faults import FAULTS_OF_TOPICS
 from integration_tests.system import CLF, WorkerProcess, wait_until
 from models.store import Store
 
 SESSION_SECONDS = 10.0
-_NOBODY = -1
 _OTHERS_SECONDS = 1.0
 _FROZEN_SECONDS = 15.0
 _FENCED_SECONDS = 5.0
-_RECOVERY_SECONDS = 30.0
 _RELOAD_SECONDS = 4.0  # twice --reload-interval
-_NODE_AWAY_SECONDS = 8.0  # others take over 3 s after its last sign of life
 _STORM_SECONDS, _STORM_MOVES = 60.0, 20
 EXIT_FATAL = 4
 _PROGRESS = "progress, share of steady"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One row of the table."""
-
-    name: str
-    title: str
-    inject: "Inject"
-    rounds: int
-    setting: Setting = Setting()  # noqa: RUF009 - it is frozen
-    steady_fleet: bool = False
-    """Whether no worker is started anew, so that what they hold and tell can be compared with before."""
-
-
-Inject = Callable[[Stage, Verdict, int], None]
 
 
 def kill_at_random(stage: Stage, verdict: Verdict, rounds: int) -> None:
@@ -64,7 +35,7 @@ def kill_at_random(stage: Stage, verdict: Verdict, rounds: int) -> None:
         others = [partition for partition in range(stage.setting.partitions) if partition not in dead]
         began = stage.clock.monotonic()
         stage.fleet.signal(victim, signal.SIGKILL)
-        stage.await_recovery(verdict, began, within=_RECOVERY_SECONDS)
+        stage.await_recovery(verdict, began, within=RECOVERY_SECONDS)
         stage.fleet.await_ready(*range(stage.setting.workers))
         end = stage.clock.monotonic()
         verdict.gap("the dead worker's", stage.timeline.longest_gap(dead, began, end), most=SESSION_SECONDS + 2)
@@ -83,7 +54,7 @@ def kill_at_points(stage: Stage, verdict: Verdict, rounds: int) -> None:
     wait_until(lambda: not points, "all points were reached", 30.0 * rounds)
     wait_until(lambda: len(stage.fleet.exits) - died > rounds, "the last one was reached", 60.0)
     healed = stage.clock.monotonic()
-    stage.await_recovery(verdict, healed, within=_RECOVERY_SECONDS)
+    stage.await_recovery(verdict, healed, within=RECOVERY_SECONDS)
     codes = [code for _, slot, code in stage.fleet.exits[died:] if slot == 0]
     verdict.must(codes == [-signal.SIGKILL] * (rounds + 1), f"worker 0 ended with {codes}")
     verdict.rounds = rounds
@@ -108,7 +79,7 @@ def freeze(stage: Stage, verdict: Verdict, rounds: int) -> None:
         stage.clock.sleep(_FROZEN_SECONDS)
         stage.fleet.signal(victim, signal.SIGCONT)
         healed = stage.clock.monotonic()
-        stage.await_recovery(verdict, healed, within=_RECOVERY_SECONDS)
+        stage.await_recovery(verdict, healed, within=RECOVERY_SECONDS)
         stage.fleet.await_ready(*range(stage.setting.workers))
         verdict.gap("the frozen worker's", stage.timeline.longest_gap(dead, began, stage.clock.monotonic()))
         codes = [code for _, _, code in stage.fleet.exits[ends:]]
@@ -136,7 +107,7 @@ def one_slot(stage: Stage, verdict: Verdict, rounds: int) -> None:
             verdict.must("Give every worker its own --slot" in leaver.log(), "the one that left did not say why")
         finally:
             second.kill()
-        stage.await_recovery(verdict, stage.clock.monotonic(), within=_RECOVERY_SECONDS)
+        stage.await_recovery(verdict, stage.clock.monotonic(), within=RECOVERY_SECONDS)
         verdict.rounds += 1
     seconds = verdict.facts["seconds until one left"]
     verdict.must(seconds <= _FENCED_SECONDS, f"it took {seconds:.1f} s until one left")
@@ -159,7 +130,7 @@ def stop_in_turn(stage: Stage, verdict: Verdict, rounds: int) -> None:
     end = stage.clock.monotonic()
     verdict.gap("all", stage.longest_gap(began))
     verdict.facts[_PROGRESS] = stage.progress(began)
-    stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
+    stage.await_recovery(verdict, end, within=RECOVERY_SECONDS)
 
 
 def storm(stage: Stage, verdict: Verdict, rounds: int) -> None:
@@ -180,14 +151,14 @@ def storm(stage: Stage, verdict: Verdict, rounds: int) -> None:
     share = verdict.facts[_PROGRESS] = stage.progress(began)
     verdict.must(share >= 0.5, f"progress was {share:.0%} of steady")
     verdict.gap("all", stage.longest_gap(began))
-    stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
+    stage.await_recovery(verdict, end, within=RECOVERY_SECONDS)
 
 
 def poison(stage: Stage, verdict: Verdict, rounds: int) -> None:
     """One record in a hundred is no document; exactly those end as dead letters, as the audit recomputes."""
     stage.clock.sleep(2.0 * rounds)
     verdict.rounds = rounds
-    stage.await_recovery(verdict, stage.clock.monotonic(), within=_RECOVERY_SECONDS)
+    stage.await_recovery(verdict, stage.clock.monotonic(), within=RECOVERY_SECONDS)
     letters = stage.system.letters()
     verdict.facts["dead letters"] = len(letters)
     verdict.must(len(letters) > 0, "there were no dead letters")
@@ -205,7 +176,7 @@ def kill_broker(seconds: float) -> Inject:
             broker.kill()
             stage.clock.sleep(seconds)
             broker.start(directory, port=port, follow_parent=True)
-            _recover(stage, verdict, began)
+            recover(stage, verdict, began)
 
     return inject
 
@@ -222,18 +193,9 @@ def freeze_broker(seconds: float) -> Inject:
             process.suspend()
             stage.clock.sleep(seconds)
             process.resume()
-            _recover(stage, verdict, began)
+            recover(stage, verdict, began)
 
     return inject
-
-
-def _recover(stage: Stage, verdict: Verdict, began: float) -> None:
-    healed = stage.clock.monotonic()
-    stage.await_recovery(verdict, healed, within=_RECOVERY_SECONDS * 2)
-    verdict.gap("all", stage.longest_gap(began))
-    verdict.must((verdict.recovery or 0.0) <= _RECOVERY_SECONDS, f"recovery took {verdict.recovery} s")
-    stage.fleet.await_ready(*range(stage.setting.workers))
-    verdict.rounds += 1
 
 
 def network(*states: tuple[Network, float]) -> Inject:
@@ -246,7 +208,7 @@ def network(*states: tuple[Network, float]) -> Inject:
                 stage.proxy.set(state)
                 stage.clock.sleep(seconds)
             stage.proxy.set(Network.OPEN)
-            _recover(stage, verdict, began)
+            recover(stage, verdict, began)
 
     return inject
 
@@ -265,82 +227,9 @@ def reload(stage: Stage, verdict: Verdict, rounds: int) -> None:
     told = [len(worker.events("model_swapped")) for worker in stage.fleet.workers.values()]
     verdict.must(min(told) >= rounds - 1, f"workers swapped models {told} times")
     verdict.gap("all", stage.longest_gap(began), most=_OTHERS_SECONDS)
-    stage.await_recovery(verdict, end, within=_RECOVERY_SECONDS)
+    stage.await_recovery(verdict, end, within=RECOVERY_SECONDS)
 
 
-def kill_node(find: Callable[[Stage], int]) -> Inject:
-    """The broker that has a part in the system's work is killed, of three; it comes back after some seconds.
-
-    `find` names it; while it is away, that part must be another one's.
-    """
-
-    def inject(stage: Stage, verdict: Verdict, rounds: int) -> None:
-        for _ in range(rounds):
-            _await_spare(stage)
-            node = _another(find, stage, than=_NOBODY)
-            broker = stage.around.brokers[node - 1]
-            assert broker.running is not None, "all brokers run"
-            directory, port = broker.running.directory, broker.running.port
-            began = stage.clock.monotonic()
-            broker.kill()
-            stage.clock.sleep(_NODE_AWAY_SECONDS)
-            _another(find, stage, than=node)
-            broker.start(directory, port=port, follow_parent=True)
-            _recover(stage, verdict, began)
-
-    return inject
-
-
-def _another(find: Callable[[Stage], int], stage: Stage, *, than: int) -> int:
-    """Wait until somebody has that part, and not that one."""
-    found = _NOBODY
-
-    def somebody() -> bool:
-        nonlocal found
-        with suppress(KafkaException):  # who has just taken it over is not ready to answer for a moment
-            found = find(stage)
-        return found not in {_NOBODY, than}
-
-    wait_until(somebody, f"another broker than {than} has the part")
-    return found
-
-
-def restart_in_turn(stage: Stage, verdict: Verdict, rounds: int) -> None:
-    """Each broker is stopped as an operator does, started again, and given back the partitions it prefers."""
-    for n in range(rounds):
-        _await_spare(stage)
-        broker = stage.around.brokers[n % len(stage.around.brokers)]
-        assert broker.running is not None, "all brokers run"
-        directory, port = broker.running.directory, broker.running.port
-        began = stage.clock.monotonic()
-        broker.stop()
-        broker.start(directory, port=port, follow_parent=True)
-        _await_spare(stage)
-        elect_preferred_leaders(stage.around.kafka)
-        _recover(stage, verdict, began)
-
-
-def _await_spare(stage: Stage) -> None:
-    await_whole(stage.around.kafka, *stage.system.topics, OFFSETS, TRANSACTIONS)
-
-
-def _leader_of_documents(stage: Stage) -> int:
-    return leader(stage.around.kafka, stage.system.documents, 0)
-
-
-def _leader_of_results(stage: Stage) -> int:
-    return leader(stage.around.kafka, stage.system.classifications, 0)
-
-
-def _group_coordinator(stage: Stage) -> int:
-    return group_coordinator(stage.around.kafka, stage.system.group)
-
-
-def _transaction_coordinator(stage: Stage) -> int:
-    return transaction_coordinator(stage.around.kafka, f"{stage.system.group}-0")
-
-
-_THREE = Setting(place=Place.THREE_BROKERS)
 _PROXIED = Setting(through_proxy=True)
 
 POINTS_FAULT = Fault("points", "kill -9 before and after each step of a transaction", kill_at_points, rounds=20)
@@ -371,15 +260,7 @@ FAULTS = (
     Fault("broker-4", "broker killed for 4 s", kill_broker(4.0), rounds=2),
     Fault("broker-30", "broker killed for 30 s", kill_broker(30.0), rounds=1),
     Fault("broker-frozen", "broker frozen for 40 s", freeze_broker(40.0), rounds=1),
-    Fault("coordinator", "the group's coordinator killed, of three brokers", kill_node(_group_coordinator), 2, _THREE),
-    Fault(
-        "transaction-coordinator",
-        "a worker's transaction coordinator killed, of three",
-        kill_node(_transaction_coordinator),
-        2,
-        _THREE,
-    ),
-    Fault("leader-input", "a leader of the documents killed, of three", kill_node(_leader_of_documents), 2, _THREE),
-    Fault("leader-output", "a leader of the results killed, of three", kill_node(_leader_of_results), 2, _THREE),
-    Fault("rolling", "each of three brokers restarted, leaders moved back", restart_in_turn, 3, _THREE),
+    *FAULTS_OF_TOPICS,
+    *FAULTS_OF_DISKS,
+    *FAULTS_OF_THREE,
 )

@@ -46,6 +46,11 @@ class Generator:
         """Begin to send."""
         self._thread.start()
 
+    def grow(self, partitions: int) -> None:
+        """Send to new partitions too, which the topic must have."""
+        self._producer.list_topics(self._topic, _FLUSH_SECONDS)  # or the client would not know of them for minutes
+        self.sent.extend([] for _ in range(len(self.sent), partitions))
+
     def stop(self) -> int:
         """Send no more, wait until the broker has everything; returns how many there are."""
         self._stopping.set()

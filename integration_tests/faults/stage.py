@@ -1,6 +1,7 @@
 """One system under one fault, from the first document to the audit."""
 
 import random
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -96,6 +97,8 @@ class Setting:
     poison: float = 0.0
     options: tuple[str, ...] = ()
     disk_mib: int = 0
+    own_models: bool = False
+    """Whether this system has a model store of its own, on its small disk."""
     through_proxy: bool = False
     """Whether the workers, and nobody else, reach the broker through the proxy."""
 
@@ -130,11 +133,14 @@ class Stage:
         seed: int,
         disk: Disk | None,
     ) -> None:
-        clock, models = around.clock, around.models
+        clock = around.clock
+        self.models = around.models
         self.system = system
         self.around = around
         self.setting = setting
         self._disk = disk
+        if setting.own_models:
+            self.models = Path(shutil.copytree(around.models, self.disk.path / "store"))
         self.clock = clock
         self.random = random.Random(seed)  # noqa: S311 - no secret
         servers = system.kafka.bootstrap_servers
@@ -142,8 +148,8 @@ class Stage:
         self.generator = Generator(servers, system.documents, plan, around.documents, clock)
         topics = dict.fromkeys((system.classifications, system.dead_letters), setting.partitions)
         self.timeline = Timeline(servers, topics, system.dead_letters, clock)
-        filled = [option.format(disk=disk and disk.path, models=models) for option in setting.options]
-        options = (*_OPTIONS, "--models", str(models), *filled)
+        filled = [option.format(disk=disk and disk.path, models=self.models) for option in setting.options]
+        options = (*_OPTIONS, "--models", str(self.models), *filled)
         if setting.through_proxy:
             options = (*options, "--bootstrap-servers", f"127.0.0.1:{self.proxy.port}")
         self.fleet = Fleet(system, options, clock, system.directory)
@@ -241,7 +247,7 @@ class Stage:
             verdict.must(then == now, f"two readers of {topic} saw different records")
 
     def _audit(self, verdict: Verdict) -> None:
-        options = ("--json", "--recompute", "1", "--models", str(self.around.models), "--patience", "15")
+        options = ("--json", "--recompute", "1", "--models", str(self.models), "--patience", "15")
         command = [*CLF, "verify", *self.system.options(), *options]
         found = subprocess.run(command, capture_output=True, check=False, timeout=300)
         assert found.returncode in {0, 1}, found.stderr.decode()

@@ -9,7 +9,7 @@ from pathlib import Path
 from integration_tests.broker import Kafka
 from integration_tests.faults.cluster import LocalCluster
 from integration_tests.faults.disk import Disk, NoDiskError, mounted
-from integration_tests.faults.faults import Fault
+from integration_tests.faults.fault import Fault
 from integration_tests.faults.proxy import Proxy, free_port
 from integration_tests.faults.stage import Place, Stage, Surroundings, Verdict, staged
 from integration_tests.system import SAMPLE, sample_documents, train

@@ -43,6 +43,10 @@ class Timeline:
         """Begin to read."""
         self._thread.start()
 
+    def grow(self, topic: str, partitions: range) -> None:
+        """Read new partitions too."""
+        self._consumer.incremental_assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+
     def stop(self) -> None:
         """Read no more."""
         self._stopping.set()
