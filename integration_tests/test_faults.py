@@ -7,7 +7,7 @@ import pytest
 from integration_tests.faults.faults import FAULTS, POINTS_FAULT
 from integration_tests.faults.report import told
 from integration_tests.faults.stage import Verdict
-from integration_tests.faults.suite import Suite, surroundings
+from integration_tests.faults.suite import Suite, keep, surroundings
 from worker.clock import SystemClock
 
 pytestmark = pytest.mark.broker
@@ -23,6 +23,16 @@ def test_kills_at_named_points(tmp_path: Path, model_store: Path) -> None:
         verdict = Suite(around).run(POINTS_FAULT, _SEED, rounds=4)
     assert verdict.holds, told(verdict)
     assert verdict.documents > 1000
+
+
+def test_what_is_kept_of_a_run_with_findings(tmp_path: Path) -> None:
+    """The data and logs of brokers and workers, in place of those of an earlier run; not which process wrote them."""
+    for name in ("broker/data/log", "broker/tmp/scratch", "broker/broker.json", "kill.1/worker-0/log", "kept/old/log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    kept = keep(tmp_path / "kept", tmp_path / "kill.1", tmp_path / "broker")
+    found = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
+    assert found == {"broker/data/log", "kill.1/worker-0/log"}
 
 
 def test_each_fault_has_a_name_of_its_own() -> None:

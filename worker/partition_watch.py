@@ -15,7 +15,8 @@ from worker.stream.errors import StreamError
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 5.0
+_LOOK_SOON_SECONDS = 1.0  # while documents wait
 _CLOSE_SECONDS = 10.0
 
 
@@ -73,8 +74,11 @@ class PartitionWatch:
             self._tell(before, found)
 
     def _repeat(self, count: Callable[[str], int]) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
+        while not self._stopping.wait(_LOOK_SOON_SECONDS if self._some_wait() else _LOOK_SECONDS):
             self.look(count)
+
+    def _some_wait(self) -> bool:
+        return not self.has_results(self.found.documents - 1)
 
     def _tell(self, before: Partitions, found: Partitions) -> None:
         log.info("partitions_changed", before=before._asdict(), now=found._asdict())

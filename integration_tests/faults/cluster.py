@@ -8,7 +8,7 @@ from confluent_kafka import ElectionType, KafkaError, TopicCollection
 from integration_tests.broker import Kafka
 from integration_tests.faults.proxy import free_port
 from integration_tests.system import wait_until
-from worker.kafka.local_broker import LocalBroker, delete_data
+from worker.kafka.local_broker import BrokerError, LocalBroker, delete_data
 from worker.kafka.local_launch import Node, cluster_id
 
 NODES = 3
@@ -44,13 +44,15 @@ class LocalCluster:
 
     def start(self) -> Kafka:
         """Start all at once: none is ready before most are."""
-        list(self._starters.map(self.start_node, range(1, NODES + 1)))
+        list(self._starters.map(self._start_node, range(1, NODES + 1)))
         return Kafka(",".join(f"127.0.0.1:{port}" for port in self._ports), replication=NODES)
 
-    def start_node(self, node: int) -> None:
-        """Start one, on its port and with its data."""
-        place = self._directory / f"broker-{node}"
-        running = self.brokers[node - 1].start(place, port=self._ports[node - 1], follow_parent=True)
+    def _start_node(self, node: int) -> None:
+        broker, place = self.brokers[node - 1], self._directory / f"broker-{node}"
+        try:
+            running = broker.start(place, follow_parent=True)
+        except BrokerError:  # a busy machine: the others took too long to be there and elect somebody
+            running = broker.start(place, follow_parent=True)
         self._ports[node - 1] = running.port
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from integration_tests.faults.cluster import LocalCluster
 from integration_tests.faults.disk import Disk, NoDiskError, mounted
 from integration_tests.faults.fault import Fault
 from integration_tests.faults.proxy import Proxy, free_port
-from integration_tests.faults.stage import Place, Stage, Surroundings, Verdict, staged
+from integration_tests.faults.stage import Place, Surroundings, Verdict, staged
 from integration_tests.system import SAMPLE, sample_documents, train
 from worker.clock import Clock, SystemClock
 from worker.kafka.local_broker import LocalBroker, delete_data
@@ -55,21 +55,20 @@ class Suite:
                 fault.inject(stage, verdict, fault.rounds if rounds is None else rounds)
                 stage.finish(verdict, steady_fleet=fault.steady_fleet)
                 if verdict.findings:
-                    verdict.broken.append(f"kept for a closer look: {self._keep(stage)}")
+                    data = [broker.running.directory for broker in self._around.brokers if broker.running is not None]
+                    kept = keep(KEPT / stage.system.directory.name, stage.system.directory, *data)
+                    verdict.broken.append(f"kept for a closer look: {kept}")
         except NoDiskError as error:
             verdict.skipped = str(error)
         return verdict
 
-    def _keep(self, stage: Stage) -> Path:
-        """Copy what the broker and the workers wrote, before the topics are deleted; see CONTRIBUTING.md."""
-        kept = (KEPT / stage.system.directory.name).absolute()
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(stage.system.directory, kept / "workers", ignore=shutil.ignore_patterns("elsewhere"))
-        for broker in self._around.brokers:
-            if broker.running is not None:
-                name = broker.running.directory.name
-                shutil.copytree(broker.running.directory, kept / name, ignore=shutil.ignore_patterns("tmp"))
-        return kept
+
+def keep(where: Path, *directories: Path) -> Path:
+    """Copy what brokers and workers wrote, before the topics are deleted. `clf kafka start` serves such data again."""
+    shutil.rmtree(where, ignore_errors=True)
+    for directory in directories:
+        shutil.copytree(directory, where / directory.name, ignore=shutil.ignore_patterns("tmp", "broker.json", "disk"))
+    return where.absolute()
 
 
 @contextmanager
