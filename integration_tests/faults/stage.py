@@ -250,7 +250,7 @@ class Stage:
         options = ("--json", "--recompute", "1", "--models", str(self.models), "--patience", "15")
         command = [*CLF, "verify", *self.system.options(), *options]
         found = subprocess.run(command, capture_output=True, check=False, timeout=300)
-        assert found.returncode in {0, 1}, found.stderr.decode()
+        assert found.returncode in {0, 1}, f"clf verify ended with {found.returncode}: {found.stderr.decode()}"
         report = orjson.loads(found.stdout)
         verdict.findings = {kind: count for kind, count in report["findings"].items() if count}
         verdict.broken += [f"{e['finding']}: {e['place']} {e['detail']}" for e in report["examples"]]
