@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -21,15 +21,18 @@ from worker.audit.ports import Extent
 from worker.clock import SystemClock
 from worker.config import Topics
 from worker.kafka.client_log import LOGGING, log_client_error
-from worker.kafka.errors import NOTHING, Needs, advice, on_group, on_topic
+from worker.kafka.errors import NOTHING, Needs, advice, on_group, on_topic, translate
 from worker.kafka.settings import Settings
 from worker.stream.deadline import Deadline
+from worker.stream.errors import RetriableError
 
 MAX_BYTES = "max.message.bytes"
 CLEANUP = "cleanup.policy"
 
 # A dead letter is its document plus our headers; a result repeats the input's headers. Room for both.
 HEADROOM_BYTES = 65_536
+
+_AGAIN_SECONDS = 0.05
 
 # The client annotates the class, not these methods.
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # see above
@@ -55,6 +58,8 @@ class Cluster:
     def __init__(self, settings: Settings, timeout_seconds: float = 10.0) -> None:
         """`settings` are those common to all clients; every call takes `timeout_seconds` at most."""
         self._servers = settings["bootstrap.servers"]
+        self._settings = settings
+        self._members: dict[str, Consumer] = {}
         self._timeout = timeout_seconds
         self._clock = SystemClock()
         self._last_error: KafkaError | None = None
@@ -148,7 +153,7 @@ class Cluster:
         while self.partitions([name]).get(name, 0) < partitions:
             if deadline.expired:
                 raise ClusterError(f"Topic {name} was changed, but no broker knows of it after {self._timeout:g} s.")
-            self._clock.sleep(0.05)
+            self._clock.sleep(_AGAIN_SECONDS)
 
     def set_config(self, name: str, key: str, value: str) -> None:
         """Change one setting of one topic."""
@@ -165,17 +170,29 @@ class Cluster:
         return sum(self.committed_offsets(group, topic).values())
 
     def committed_offsets(self, group: str, topic: str) -> dict[int, int]:
-        """The group's offset of each partition that it has one of; offsets in open transactions wait."""
-        request = ConsumerGroupTopicPartitions(group)
-        try:
-            future = self._client.list_consumer_group_offsets(
-                [request], require_stable=True, request_timeout=self._timeout
-            )[group]
-            positions = future.result().topic_partitions
-        except KafkaException as error:
-            needs = Needs(on_topic("DESCRIBE", topic), on_group("DESCRIBE", group))
-            raise self._refused(f"reading the offsets of group {group}", error, needs) from error
-        return {place.partition: place.offset for place in positions if place.topic == topic and place.offset >= 0}
+        """The group's offset of each partition that it has one of; offsets in open transactions wait.
+
+        A consumer asks, which joins nothing by that. The admin client, when it asks a broker that has just ceased to be
+        the group's coordinator, ends the whole process with a segmentation fault (librdkafka issue 5040).
+        """
+        places = [ClientPartition(topic, number) for number in range(self.partitions([topic]).get(topic, 0))]
+        deadline = Deadline(self._clock, self._timeout)
+        while True:
+            try:
+                found = self._member_of(group).committed(places, deadline.remaining())
+            except KafkaException as error:
+                doing, needs = f"reading the offsets of group {group}", Needs(group=on_group("DESCRIBE", group))
+                if deadline.expired or not isinstance(translate(error.args[0], doing), RetriableError):
+                    raise self._refused(doing, error, needs) from error
+                self._clock.sleep(_AGAIN_SECONDS)
+            else:
+                return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def _member_of(self, group: str) -> Consumer:
+        if group not in self._members:
+            configuration = {**self._settings, **LOGGING, "error_cb": self._on_error, "group.id": group}
+            self._members[group] = Consumer({**configuration, "isolation.level": "read_committed"})
+        return self._members[group]
 
     def extents(self, topic: str) -> dict[int, Extent]:
         """What every partition of a topic holds at this moment; empty when there is no such topic.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.clock import SystemClock
@@ -169,3 +170,41 @@ def test_a_topic_that_may_not_be_seen(mock_cluster: MockCluster) -> None:
 def test_a_topic_that_does_not_exist(mock_cluster: MockCluster) -> None:
     """It is just not among those found."""
     assert Cluster(base(mock_cluster, "admin")).partitions([DOCUMENTS, "nowhere"]) == {DOCUMENTS: 1}
+
+
+# --- the offsets of a group ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moved(mock_cluster: MockCluster) -> str:
+    """A group that has committed two of three records."""
+    settings = {**base(mock_cluster, "consumer"), "group.id": "moved"}
+    consumer = Consumer(settings)
+    consumer.commit(offsets=[ClientPartition(DOCUMENTS, 0, 2)], asynchronous=False)
+    consumer.close()
+    return "moved"
+
+
+@pytest.mark.parametrize("passing", ["NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "UNSTABLE_OFFSET_COMMIT"])
+def test_offsets_of_a_group_that_has_moved(mock_cluster: MockCluster, moved: str, passing: str) -> None:
+    """Whoever was asked first is not the one who knows: it is asked again, and nothing crashes."""
+    cluster = Cluster(base(mock_cluster, "admin"))
+    mock_cluster.fail(G, passing)
+    assert cluster.committed_offsets(moved, DOCUMENTS) == {0: 2}
+    assert cluster.committed(moved, "nowhere") == 0
+
+
+def test_offsets_that_may_not_be_seen(mock_cluster: MockCluster, moved: str) -> None:
+    """The missing right is named."""
+    mock_cluster.fail(G, "GROUP_AUTHORIZATION_FAILED")
+    with pytest.raises(ClusterError, match="the right DESCRIBE on group moved"):
+        Cluster(base(mock_cluster, "admin")).committed_offsets(moved, DOCUMENTS)
+
+
+def test_offsets_that_nobody_tells(mock_cluster: MockCluster, moved: str) -> None:
+    """It gives up in time."""
+    cluster = Cluster(base(mock_cluster, "admin"), timeout_seconds=1.0)
+    assert cluster.committed_offsets(moved, DOCUMENTS) == {0: 2}
+    mock_cluster.fail(G, *["COORDINATOR_LOAD_IN_PROGRESS"] * 1000)
+    with pytest.raises(ClusterError, match="reading the offsets of group moved"):
+        cluster.committed_offsets(moved, DOCUMENTS)
