@@ -19,6 +19,10 @@ from schemas.framing import NO_FRAME
 from worker import logs
 from worker.clock import Clock, SystemClock
 from worker.config import Delivery, WorkerConfig
+from worker.diagnosis.host import Host
+from worker.diagnosis.pace import Pace
+from worker.diagnosis.slow_node import Caution, SlowNode
+from worker.diagnosis.ticker import every
 from worker.kafka import settings as kafka_settings
 from worker.kafka.admin import Cluster, ClusterError, TopicInfo, problems
 from worker.kafka.bootstrap import bootstrap_servers
@@ -49,6 +53,7 @@ log = structlog.get_logger(__name__)
 _GC_THRESHOLD = 100_000  # new objects between two searches for cyclic garbage
 # Threads that take the interpreter from each other every 5 ms, in the midst of a batch, lose 4 % of the time.
 _SWITCH_SECONDS = 0.05
+_TICK_SECONDS = 1.0
 _COMMIT_MARGIN = 2.0  # seconds beyond the client's own time limit
 _BREAKER_OPEN = "breaker open"  # the word that a worker leaves in its slot
 _START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
@@ -114,6 +119,17 @@ class _Worker:
         )
         self._loop: StreamLoop | None = None
         self._watchdog: Watchdog | None = None
+        self._pace = Pace(clock)
+        slow = config.slow_host
+        self._slow_node = SlowNode(
+            self._pace.seconds,
+            Host(clock),
+            self._metrics,
+            clock,
+            factor=slow.slow_factor,
+            window=slow.slow_window,
+            caution=Caution(windows=2),
+        )
         self.has_run = False  # whether it ever had a partition
 
     def run(self, signals: StopSignals) -> int:
@@ -124,7 +140,10 @@ class _Worker:
                 running = self._start(slot)
                 log.info("started", slot=slot.name, metrics=f"http://{http.host}:{http.port}/metrics")
                 self._watchdog = self._watchdog_of(running.loop)
-                with self._watchdog.running():
+                with (
+                    self._watchdog.running(),
+                    every(min(_TICK_SECONDS, self._config.slow_host.slow_window), self._slow_node.look),
+                ):
                     self._serve(running.loop, signals)
                 self._stop(running)
         finally:
@@ -171,7 +190,8 @@ class _Worker:
         return server
 
     def _not_ready_because(self) -> str | None:
-        return self._lifecycle.not_ready_because or (self._watchdog.reason if self._watchdog else None)
+        stuck = self._watchdog.reason if self._watchdog else None
+        return self._lifecycle.not_ready_because or stuck or self._slow_node.reason
 
     def _live_models(self) -> LiveModels:
         live = open_live_models(self._config.scoring)
@@ -271,7 +291,7 @@ class _Worker:
         )
         return StreamLoop(
             source=source,
-            process=processor,
+            process=self._pace.of(processor),
             checkpoint=Checkpoint(publisher, self._metrics, clock, config.guarantee.transaction_timeout),
             breaker=breaker,
             stages=Stages(ThreadPoolExecutor(1, "processing"), ThreadPoolExecutor(1, "committing")),

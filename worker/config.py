@@ -188,6 +188,23 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowHost:
+    """Noticing that the host is why this process is slow."""
+
+    slow_factor: float = option(
+        3.0,
+        "Not ready while the p99 of batches or calls is this many times the usual one and the host shows why: stolen "
+        "or throttled CPU, pressure on IO or memory. 0 switches this off.",
+        type=FiniteRange(0),
+    )
+    slow_window: float = option(
+        30.0,
+        "Seconds that each such p99 is taken over; the usual one is the median of the last 120.",
+        type=FiniteRange(0.1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Http:
     """The port for health and metrics."""
 
@@ -348,6 +365,7 @@ class WorkerConfig:
     scoring: Scoring
     reload: Reload
     forecast: Forecast
+    slow_host: SlowHost
     http: Http
     logging: Logging
 
@@ -358,6 +376,7 @@ class ServeConfig:
 
     scoring: Scoring
     reload: Reload
+    slow_host: SlowHost
     grpc: Grpc
     tls: Tls
     keep_warm: KeepWarm

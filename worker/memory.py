@@ -1,6 +1,8 @@
 """How much memory this process may still take, as Linux tells it."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from worker.linux import field, lines, with_parents
 
 _KIB = 1024
 
@@ -19,14 +21,13 @@ class Memory:
         return min(known, default=None)
 
     def _of_machine(self) -> int | None:
-        kib = _field(self._proc / "meminfo", "MemAvailable:")
+        kib = field(self._proc / "meminfo", "MemAvailable:")
         return None if kib is None else kib * _KIB
 
     def _of_cgroups(self) -> list[int | None]:
-        """Of each cgroup from the root to our own: a limit holds for all below it."""
-        own = next((line[3:] for line in _lines(self._proc / "self" / "cgroup") if line.startswith("0::")), "/")
-        parts = PurePosixPath(own).parts[1:]
-        return [_headroom(self._cgroups.joinpath(*parts[:depth])) for depth in range(len(parts) + 1)]
+        """Of each cgroup from the root to our own."""
+        own = next((line[3:] for line in lines(self._proc / "self" / "cgroup") if line.startswith("0::")), "/")
+        return [_headroom(cgroup) for cgroup in with_parents(self._cgroups, own)]
 
 
 def _headroom(cgroup: Path) -> int | None:
@@ -34,27 +35,11 @@ def _headroom(cgroup: Path) -> int | None:
     limit, used = _number(cgroup / "memory.max"), _number(cgroup / "memory.current")
     if limit is None or used is None:
         return None
-    cached = _field(cgroup / "memory.stat", "inactive_file") or 0
+    cached = field(cgroup / "memory.stat", "inactive_file") or 0
     return max(0, limit - max(0, used - cached))
 
 
 def _number(path: Path) -> int | None:
     """The number in a file; None when there is no file, or it says "max"."""
-    first = next(iter(_lines(path)), "")
+    first = next(iter(lines(path)), "")
     return int(first) if first.isdecimal() else None
-
-
-def _field(path: Path, name: str) -> int | None:
-    """The number after `name` in a file of such lines."""
-    for line in _lines(path):
-        words = line.split()
-        if len(words) > 1 and words[0] == name and words[1].isdecimal():
-            return int(words[1])
-    return None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return []

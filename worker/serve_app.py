@@ -4,6 +4,7 @@ import gc
 import os
 from contextlib import ExitStack
 from importlib.metadata import version
+from random import choice
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -15,6 +16,9 @@ from schemas.document import Document
 from worker import logs
 from worker.clock import Clock, SystemClock
 from worker.config import ServeConfig
+from worker.diagnosis.host import Host
+from worker.diagnosis.slow_node import Caution, SlowNode
+from worker.diagnosis.ticker import every
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.live_models import LiveModels, open_live_models
 from worker.model_reloads import start_reloads
@@ -40,6 +44,9 @@ _GC_THRESHOLD = (
     100_000  # new objects between two searches for cyclic garbage, which take the interpreter from all calls
 )
 _POLL_SECONDS = 0.5
+_TICK_SECONDS = 1.0
+# Slow windows until a server leaves: by chance, so that those of a fleet do not leave at once.
+_SLOW_WINDOWS = (2, 3, 4, 5, 6)
 # Tells a server whose child it is.
 SUPERVISOR_VARIABLE = "CLF_SUPERVISOR"
 _FLUSH_SECONDS = 2.0
@@ -77,6 +84,7 @@ class _Server:
         self._clock = clock
         self._lifecycle = Lifecycle()
         self._patience = Patience(clock)
+        self._slow_node: SlowNode | None = None
         self._cores = Cores.choose(config.grpc.core) if config.grpc.pin else FREE
         self._supervisor = int(os.environ.get(SUPERVISOR_VARIABLE, "0"))
         self._metrics = GrpcMetrics(
@@ -116,7 +124,12 @@ class _Server:
             if not signals.stopping():  # or nobody need be told that there is a server
                 server.serving()
                 self._lifecycle.move(State.RUNNING)
-                with registered(config, self._tell(http, server), self._metrics.registered):
+                services = self._tell(http, server)
+                node = self._slow_node = self._slow_node_of(server)
+                with (
+                    registered(config, services, self._metrics.registered),
+                    every(min(_TICK_SECONDS, config.slow_host.slow_window), node.look),
+                ):
                     self._serve(signals)
             return self._stop(server, keep_warm)
 
@@ -135,13 +148,30 @@ class _Server:
             return HttpServer(
                 config.http_host,
                 config.http_port,
-                routes(lambda: self._lifecycle.not_ready_because, self._metrics.exposition),
+                routes(self._not_ready_because, self._metrics.exposition),
             )
         except OSError as error:
             raise CannotServeError(
                 f"The health port {config.http_host}:{config.http_port} cannot be opened: {error}. Another server may "
                 "have the port: take --http-port 0 for a free one."
             ) from error
+
+    def _not_ready_because(self) -> str | None:
+        return self._lifecycle.not_ready_because or (self._slow_node.reason if self._slow_node else None)
+
+    def _slow_node_of(self, server: GrpcServer) -> SlowNode:
+        """Callers are told by `/ready` and the health service alike."""
+        slow = self._config.slow_host
+        return SlowNode(
+            self._metrics.calls.answered,
+            Host(self._clock),
+            self._metrics,
+            self._clock,
+            factor=slow.slow_factor,
+            window=slow.slow_window,
+            caution=Caution(windows=choice(_SLOW_WINDOWS), stay_when_busier=True),  # noqa: S311 - no secret
+            changed=lambda ready: server.serving() if ready else server.not_serving(),
+        )
 
     def _tell(self, http: HttpServer, server: GrpcServer) -> dict[str, str]:
         """Say where to call; returns the same."""

@@ -13,6 +13,7 @@ from worker.config import (
     Scoring,
     ServeConfig,
     ServeHttp,
+    SlowHost,
     Tls,
 )
 from worker.options import options
@@ -21,13 +22,14 @@ from worker.supervisor import run_servers
 
 
 @click.command()
-@options(Scoring, Reload, Grpc, Tls, KeepWarm, RequestLog, Registration, Consul, ServeHttp, Logging)
+@options(Scoring, Reload, SlowHost, Grpc, Tls, KeepWarm, RequestLog, Registration, Consul, ServeHttp, Logging)
 @click.pass_context
 def serve(  # noqa: PLR0913 - one per group of options; ServeConfig takes them all
     ctx: click.Context,
     *,
     scoring: Scoring,
     reload: Reload,
+    slow_host: SlowHost,
     grpc: Grpc,
     tls: Tls,
     keep_warm: KeepWarm,
@@ -50,5 +52,7 @@ def serve(  # noqa: PLR0913 - one per group of options; ServeConfig takes them a
     Exit codes: 0 stopped as asked   2 wrong usage   3 cannot start, see the message
                 4 fatal, or calls were cut off on stop: start it again
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
-    config = ServeConfig(scoring, reload, grpc, tls, keep_warm, request_log, registration, consul, serve_http, logging)
+    config = ServeConfig(
+        scoring, reload, slow_host, grpc, tls, keep_warm, request_log, registration, consul, serve_http, logging
+    )
     ctx.exit(run_server(config) if grpc.processes == 1 else run_servers(config))

@@ -14,6 +14,7 @@ from worker.config import (
     Logging,
     Reload,
     Scoring,
+    SlowHost,
     Topics,
     WorkerConfig,
 )
@@ -34,6 +35,7 @@ from worker.options import options
     Scoring,
     Reload,
     Forecast,
+    SlowHost,
     Http,
     Logging,
 )
@@ -52,6 +54,7 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
     scoring: Scoring,
     reload: Reload,
     forecast: Forecast,
+    slow_host: SlowHost,
     http: Http,
     logging: Logging,
 ) -> None:
@@ -78,6 +81,7 @@ def worker(  # noqa: PLR0913 - one per group of options; WorkerConfig takes them
         scoring,
         reload,
         forecast,
+        slow_host,
         http,
         logging,
     )

@@ -31,6 +31,11 @@ class CallBooks(Collector):
         self._time_left = Tally(CALL_BUCKETS)
         registry.register(self)
 
+    @property
+    def answered(self) -> Tally:
+        """How long the calls took that were answered."""
+        return self._answered
+
     def began(self, method: str) -> None:
         """A call came; on the serving thread only."""
         self._started[method] += 1

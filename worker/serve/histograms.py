@@ -23,10 +23,35 @@ class Tally:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds of the buckets, but for the last one, which has none."""
+        return self._bounds
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many values each bucket has, as of now."""
+        return tuple(self._counts)
+
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts per upper bound, as Prometheus reads them."""
         bounds = (*(str(float(bound)) for bound in self._bounds), "+Inf")
         return list(zip(bounds, accumulate(self._counts), strict=True))
+
+
+def quantile(share: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
+    """The value that `share` of the values do not exceed, as Prometheus guesses it: evenly spread within a bucket.
+
+    None without values; the last bound when it lies beyond.
+    """
+    rank, below, lower = share * sum(counts), 0, 0.0
+    if not rank:
+        return None
+    for upper, count in zip(bounds, counts, strict=False):
+        if count and below + count >= rank:
+            return lower + (upper - lower) * (rank - below) / count
+        below, lower = below + count, upper
+    return lower
 
 
 def histogram_of(name: str, documentation: str, tally: Tally) -> Metric:

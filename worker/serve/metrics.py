@@ -17,6 +17,8 @@ from schemas.dead_letter import Reason
 from worker.capacity import Capacity
 from worker.clock import Clock
 from worker.config import Topics
+from worker.diagnosis.host import HostReason
+from worker.diagnosis.slow_node import Diagnosis
 from worker.model_reloads import ReloadOutcome
 from worker.partition_watch import Partitions
 from worker.serve.call_books import CALL_BUCKETS, CallBooks
@@ -73,6 +75,21 @@ class ServiceMetrics:
             ["lang", "outcome"],
             registry=registry,
         )
+        host_gauge = partial(Gauge, labelnames=["reason"], registry=registry)
+        self._slow = host_gauge(
+            "clf_host_slow", "1 while this process is slow for that reason of its host; see --slow-factor."
+        )
+        self._pressure = host_gauge(
+            "clf_host_pressure_ratio", "Share of the time that the host kept from its processes, by reason."
+        )
+        for reason in HostReason:
+            self._slow.labels(reason)
+            self._pressure.labels(reason)
+        self._drift = Gauge(
+            "clf_p99_drift_ratio",
+            "The p99 of batches (per document) or calls, by what it usually is; 0 while that is not known.",
+            registry=registry,
+        )
         self._build = Info("clf_build", "The program, and which scorers serve its models.", registry=registry)
         self._tell_build(())
         ProcessCollector(registry=registry)  # its CPU seconds, resident memory and open descriptors
@@ -102,6 +119,13 @@ class ServiceMetrics:
     def store_gone(self, *, is_so: bool) -> None:
         """The model store cannot be read, or can be again."""
         self._store_gone.set(is_so)
+
+    def diagnosed(self, diagnosis: Diagnosis) -> None:
+        """What the last window showed of this process and its host."""
+        self._drift.set(diagnosis.drift or 0.0)
+        for reason, share in diagnosis.shares.items():
+            self._pressure.labels(reason).set(share)
+            self._slow.labels(reason).set(reason in diagnosis.reasons)
 
     def _tell_build(self, scorers: Sequence[str]) -> None:
         """`scorer` is "native", "reference", "native+reference" or, without models, "none"."""

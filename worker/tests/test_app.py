@@ -16,6 +16,7 @@ from worker.config import (
     Logging,
     Reload,
     Scoring,
+    SlowHost,
     Topics,
     WorkerConfig,
 )
@@ -36,6 +37,7 @@ CONFIG = WorkerConfig(
     Scoring(),
     Reload(),
     Forecast(),
+    SlowHost(),
     Http(),
     Logging(log_format=LogFormat.JSON),
 )

@@ -12,6 +12,7 @@ from models.content import Fallback
 from models.model import Model
 from models.scorer import Scorer
 from schemas.classification import Classification, ModelStamp, Status
+from worker.diagnosis.host import HostReason
 from worker.model_reloads import ReloadOutcome
 from worker.serve.calls import CODE_NAMES
 from worker.serve.grpc import METHODS, SERVICE
@@ -45,6 +46,9 @@ DESIGNED: dict[str, dict[str, set[str]]] = {
     "clf_model_reloads_total": {"lang": {"en"}, "outcome": {str(outcome) for outcome in ReloadOutcome}},
     "clf_model_stale": {"lang": {"en"}},
     "clf_model_store_gone": {},
+    "clf_host_slow": {"reason": {str(reason) for reason in HostReason}},
+    "clf_host_pressure_ratio": {"reason": {str(reason) for reason in HostReason}},
+    "clf_p99_drift_ratio": {},
     "clf_build_info": {},  # looked at in test_metrics.py
 }
 

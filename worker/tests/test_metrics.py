@@ -17,6 +17,8 @@ from models.scorer import Scorer
 from schemas.classification import Status
 from schemas.dead_letter import Reason
 from worker.config import Topics
+from worker.diagnosis.host import HostReason
+from worker.diagnosis.slow_node import Diagnosis
 from worker.model_reloads import ReloadOutcome
 from worker.partition_watch import Partitions
 from worker.serve.histograms import BulkHistogram
@@ -54,6 +56,9 @@ OWN: dict[str, set[str]] = {
     "clf_breaker_open": set(),
     "clf_model_stale": {"lang"},
     "clf_model_store_gone": set(),
+    "clf_host_slow": {"reason"},
+    "clf_host_pressure_ratio": {"reason"},
+    "clf_p99_drift_ratio": set(),
 }
 
 
@@ -215,6 +220,19 @@ def test_the_forecasts_are_told(metrics: Metrics, clock: ManualClock) -> None:
     assert sample(metrics, "clf_workers_useful") == pytest.approx(10 / 300)
     metrics.lags({})
     assert sample(metrics, "clf_drain_seconds") == sample(metrics, "clf_workers_useful") == 0
+
+
+def test_what_the_host_does(metrics: Metrics) -> None:
+    """Every reason is there from the start; those that hold say so, and take it back."""
+    assert sample(metrics, "clf_host_slow", reason="io_pressure") == 0.0
+    pressed = dict.fromkeys(HostReason, 0.0) | {HostReason.CPU_STEAL: 0.4}
+    metrics.diagnosed(Diagnosis(0.6, 0.2, pressed, frozenset({HostReason.CPU_STEAL})))
+    assert sample(metrics, "clf_host_slow", reason="cpu_steal") == 1.0
+    assert sample(metrics, "clf_host_pressure_ratio", reason="cpu_steal") == 0.4
+    assert sample(metrics, "clf_p99_drift_ratio") == pytest.approx(3)
+    metrics.diagnosed(Diagnosis(None, 0.2, dict.fromkeys(HostReason, 0.0)))
+    assert sample(metrics, "clf_host_slow", reason="cpu_steal") == 0.0
+    assert sample(metrics, "clf_p99_drift_ratio") == 0.0
 
 
 def test_rebalances_and_assignment(metrics: Metrics) -> None:

@@ -1,0 +1,1 @@
+"""How this process gets on, over time, and whether its host holds it up."""
