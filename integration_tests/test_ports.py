@@ -19,7 +19,7 @@ from worker.kafka.producer import AtLeastOncePublisher, TransactionalPublisher
 from worker.stream.deadline import Deadline
 from worker.stream.errors import AbortableError, FencedError, StreamError
 from worker.stream.ports import Publisher, Source
-from worker.stream.records import Outgoing, Record, TopicPartition
+from worker.stream.records import Outgoing, Position, Record, TopicPartition
 from worker.tests.memory_broker import MemoryBroker, MemoryPublisher, MemorySource
 
 PARTITIONS = 2
@@ -245,13 +245,15 @@ def outgoing(bed: Bed, *values: bytes, partition: int = 0) -> list[Outgoing]:
     return [Outgoing(bed.results, partition, b"k", value, (("h", b"1"),)) for value in values]
 
 
-def commit(bed: Bed, publisher: Publisher, offset: int, proof: bytes, *values: bytes, partition: int = 0) -> None:
+def commit(
+    bed: Bed, publisher: Publisher, offset: int, proof: bytes, *values: bytes, partition: int = 0, note: str = ""
+) -> None:
     """One whole unit, on one partition."""
-    offsets = {TopicPartition(bed.documents, partition): offset}
+    positions = {TopicPartition(bed.documents, partition): Position(offset, note)}
     publisher.begin()
     publisher.send(outgoing(bed, *values, partition=partition))
-    publisher.commit(offsets, proof, deadline())
-    publisher.acknowledge(offsets)
+    publisher.commit(positions, proof, deadline())
+    publisher.acknowledge(positions)
 
 
 class SourceContract:
@@ -361,11 +363,14 @@ class PublisherContract:
     """What the loop relies on of a publisher. Subclasses provide `bed`."""
 
     def test_a_commit_is_visible(self, bed: Bed) -> None:
-        """Results and offsets are both there after the commit, in order; the next unit follows."""
+        """Results and offsets are both there after the commit, in order, and the note; then the next unit."""
         source, _ = joined(bed)
+        where, nowhere = (TopicPartition(bed.documents, partition) for partition in (0, 1))
         publisher = bed.publisher("p", source)
-        commit(bed, publisher, 2, membership(source), b"a", b"b")
+        commit(bed, publisher, 2, membership(source), b"a", b"b", note="note")
+        assert source.committed([where, nowhere]) == {where: Position(2, "note"), nowhere: Position(-1)}
         commit(bed, publisher, 3, membership(source), b"c")
+        assert source.committed([where]) == {where: Position(3)}
         assert (bed.visible(0), bed.committed(0)) == ([b"a", b"b", b"c"], 3)
 
     def test_headers_and_nulls_arrive(self, bed: Bed) -> None:
@@ -374,7 +379,7 @@ class PublisherContract:
         publisher = bed.publisher("p", source)
         publisher.begin()
         publisher.send([Outgoing(bed.results, 1, b"gone", None, ())])
-        publisher.commit({TopicPartition(bed.documents, 1): 1}, membership(source), deadline())
+        publisher.commit({TopicPartition(bed.documents, 1): Position(1)}, membership(source), deadline())
         assert bed.visible(1) == [None]
 
     def test_nothing_is_visible_after_an_abort(self, bed: Bed) -> None:
@@ -415,7 +420,7 @@ class PublisherContract:
         first.send(outgoing(bed, b"zombie"))
         second = bed.publisher("same", source)
         with pytest.raises(FencedError):
-            first.commit({TopicPartition(bed.documents, 0): 9}, membership(source), deadline())
+            first.commit({TopicPartition(bed.documents, 0): Position(9)}, membership(source), deadline())
         commit(bed, second, 2, membership(source), b"b")
         assert (bed.visible(0), bed.committed(0)) == ([b"a", b"b"], 2)
 

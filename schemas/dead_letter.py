@@ -61,6 +61,7 @@ class Reason(StrEnum):
     UNKNOWN_SCHEMA = "unknown_schema"
     WRONG_SCHEMA = "wrong_schema"
     SCORE_FAILED = "score_failed"
+    KILLED_WORKER = "killed_worker"
 
 
 @dataclass(frozen=True, slots=True)

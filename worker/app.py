@@ -46,6 +46,7 @@ from worker.stream.errors import DeniedError, FatalError, StreamError
 from worker.stream.loop import LoopLimits, Stages, StreamLoop
 from worker.stream.ports import Publisher
 from worker.stream.processor import Destination, Processor
+from worker.stream.suspects import Suspects
 from worker.watchdog import Seen, Watchdog
 
 log = structlog.get_logger(__name__)
@@ -292,6 +293,8 @@ class _Worker:
         return StreamLoop(
             source=source,
             process=self._pace.of(processor),
+            condemn=processor.condemned,
+            suspects=Suspects(failures.max_deaths, self._metrics),
             checkpoint=Checkpoint(publisher, self._metrics, clock, config.guarantee.transaction_timeout),
             breaker=breaker,
             stages=Stages(ThreadPoolExecutor(1, "processing"), ThreadPoolExecutor(1, "committing")),

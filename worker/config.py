@@ -130,6 +130,12 @@ class Failures:
         type=SHARE,
     )
     dead_letter_window: int = option(1000, "How many records that share is taken over.", type=COUNT)
+    max_deaths: int = option(
+        3,
+        "A document that was alone in hand when this many workers died (crashed, hung, killed) becomes a dead letter. "
+        "0 looks for none: such a document stops its partition.",
+        type=click.IntRange(min=0),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def test_malformed_headers_are_refused(name: str, value: bytes | None) -> None:
 
 def test_reason_contains_every_decode_reason() -> None:
     """A decode error converts to the reason of its dead letter."""
-    assert {Reason(reason) for reason in DecodeReason} == set(Reason) - {Reason.SCORE_FAILED}
+    assert {Reason(reason) for reason in DecodeReason} == set(Reason) - {Reason.SCORE_FAILED, Reason.KILLED_WORKER}
 
 
 def test_a_long_or_odd_detail_cannot_block_the_dead_letter() -> None:

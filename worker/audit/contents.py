@@ -20,9 +20,16 @@ from worker.stream.records import Record
 _BATCH = 256  # recomputed at once
 _BATCH_BYTES = 16_000_000
 _MODELS = 64  # kept open at a time
-# Decided by what the audit does not know: the limit on sizes, the moment, and what the schema registry said.
+# Decided by what the audit does not know: the limit on sizes, the moment, the schema registry, past deaths.
 _NOT_REPEATABLE = frozenset(
-    {Reason.TOO_LARGE, Reason.SCORE_FAILED, Reason.UNKNOWN_SCHEMA, Reason.WRONG_SCHEMA, Reason.BAD_FRAME}
+    {
+        Reason.TOO_LARGE,
+        Reason.SCORE_FAILED,
+        Reason.KILLED_WORKER,
+        Reason.UNKNOWN_SCHEMA,
+        Reason.WRONG_SCHEMA,
+        Reason.BAD_FRAME,
+    }
 )
 
 

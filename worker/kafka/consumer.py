@@ -17,7 +17,7 @@ from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
 from worker.stream.errors import AbortableError, FatalError, RetriableError
 from worker.stream.ports import RebalanceListener
-from worker.stream.records import Record, TopicPartition
+from worker.stream.records import Position, Record, TopicPartition
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,9 @@ _GATHER_SECONDS = 0.002
 
 # Taken over from the client in one go: few enough to be still in the processor's cache when they become ours.
 _MOST_AT_ONCE = 256
+
+# For the group's positions. Nothing is polled meanwhile, so it is rather asked again.
+_POSITIONS_SECONDS = 1.0
 
 # For one question about a partition, and for a read that gets no further.
 _ANSWER_SECONDS = 10
@@ -117,6 +120,17 @@ class GroupSource:
         """
         metadata: bytes = self._consumer.consumer_group_metadata()
         return metadata if generation(metadata) >= 0 else None
+
+    def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Position]:
+        """Where the group stands in these; -1 where it has committed nothing."""
+        try:
+            found = self._consumer.committed([ClientPartition(*source) for source in partitions], _POSITIONS_SECONDS)
+            errors = [place.error for place in found if place.error is not None]
+        except KafkaException as error:
+            found, errors = [], [error.args[0]]
+        if errors:
+            raise translate(errors[0], "reading the committed offsets", self._needs)
+        return {TopicPartition(place.topic, place.partition): _position(place) for place in found}
 
     def pause(self) -> None:
         """Deliver nothing more, while polls keep the membership alive."""
@@ -350,6 +364,14 @@ def lag_by_partition(
 
 def _names(partitions: Collection[TopicPartition]) -> list[str]:
     return [f"{topic}/{partition}" for topic, partition in sorted(partitions)]
+
+
+def _position(place: ClientPartition) -> Position:
+    try:
+        note = place.metadata or ""
+    except UnicodeDecodeError:  # somebody else's: ours are plain ASCII
+        note = ""
+    return Position(max(place.offset, -1), note)
 
 
 def _ours(partitions: list[ClientPartition]) -> set[TopicPartition]:

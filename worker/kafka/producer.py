@@ -14,7 +14,7 @@ from worker.kafka.membership import group
 from worker.kafka.settings import Settings, refused
 from worker.stream.deadline import Deadline
 from worker.stream.errors import AbortableError, FatalError, RetriableError, StreamError
-from worker.stream.records import Outgoing, TopicPartition
+from worker.stream.records import Outgoing, Position, TopicPartition
 
 log = structlog.get_logger(__name__)
 
@@ -155,15 +155,15 @@ class TransactionalPublisher:
         """Hand records to the client; the first failed delivery is raised here or by `commit`."""
         self._deliveries.send(outgoing)
 
-    def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
-        """Add the offsets and commit. A commit that does not end in time has an unknown outcome: FatalError."""
-        positions = [ClientPartition(source.topic, source.partition, offset) for source, offset in offsets.items()]
+    def commit(self, positions: Mapping[TopicPartition, Position], membership: bytes, deadline: Deadline) -> None:
+        """Add the positions and commit. A commit that does not end in time has an unknown outcome: FatalError."""
+        places = _places(positions)
         try:
             self._retrying(
-                lambda left: self._producer.send_offsets_to_transaction(positions, membership, left),
+                lambda left: self._producer.send_offsets_to_transaction(places, membership, left),
                 deadline,
                 "adding the offsets to the transaction",
-                self._needs({source.topic for source in offsets}, group(membership)),
+                self._needs({source.topic for source in positions}, group(membership)),
             )
         except RetriableError as error:
             # It could be aborted and run again, but not by this client: after a broker was gone for some seconds it
@@ -181,8 +181,10 @@ class TransactionalPublisher:
         """How many partitions a topic has; records for new ones are taken from then on."""
         return self._deliveries.partitions_of(topic)
 
-    def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Nothing: the offsets went with the transaction."""
+    def acknowledge(self, positions: Mapping[TopicPartition, Position]) -> bool:
+        """Nothing: they went with the transaction."""
+        del positions
+        return True
 
     def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
         """Nothing, as before."""
@@ -224,7 +226,7 @@ class AtLeastOncePublisher:
         self._deliveries = _Deliveries(settings)
         self._consumer = consumer
         self._clock = clock
-        self._owed: dict[TopicPartition, int] = {}  # offsets of published results that the group has not taken yet
+        self._owed: dict[TopicPartition, Position] = {}  # of published results, that the group has not taken yet
 
     def begin(self) -> None:
         """Start a batch."""
@@ -234,9 +236,9 @@ class AtLeastOncePublisher:
         """Hand records to the client; the first failed delivery is raised here or by `commit`."""
         self._deliveries.send(outgoing)
 
-    def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
+    def commit(self, positions: Mapping[TopicPartition, Position], membership: bytes, deadline: Deadline) -> None:
         """Wait for every delivery."""
-        del offsets, membership
+        del positions, membership
         undelivered = self._deliveries.producer.flush(deadline.remaining())
         self._deliveries.raise_failure()
         if undelivered:
@@ -246,16 +248,17 @@ class AtLeastOncePublisher:
         """How many partitions a topic has; records for new ones are taken from then on."""
         return self._deliveries.partitions_of(topic)
 
-    def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit the offsets, on the polling thread: the client lets one thread at a time into a consumer.
+    def acknowledge(self, positions: Mapping[TopicPartition, Position]) -> bool:
+        """Commit the positions, on the polling thread: the client lets one thread at a time into a consumer.
 
         A refusal because the group is being rebalanced is no failure. The results are out, and running the batch again
         would only double them: the offsets go with the next ones, or before their partitions are given up.
         """
-        self._owed.update(offsets)
-        refusal = self._commit_owed()
+        self._owed.update(positions)
+        refusal = self._commit_owed() if self._owed else None
         if refusal is not None:
             log.warning("offset_commit_refused", reason=str(refusal), consequence="It is made again.")
+        return refusal is None
 
     def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
         """Commit what is still owed, or the next owner of `partitions` would repeat its results."""
@@ -275,9 +278,8 @@ class AtLeastOncePublisher:
 
     def _commit_owed(self) -> StreamError | None:
         """Returns why the group did not take them; None when it did, and nothing is owed any more."""
-        positions = [ClientPartition(*source, offset) for source, offset in self._owed.items()]
         try:
-            committed = self._consumer.commit(offsets=positions, asynchronous=False)
+            committed = self._consumer.commit(offsets=_places(self._owed), asynchronous=False)
             errors = [position.error for position in committed if position.error is not None]
         except KafkaException as error:
             errors = [error.args[0]]
@@ -299,6 +301,10 @@ class AtLeastOncePublisher:
     def close(self) -> None:
         """Drop what is queued, so that the client does not wait for it."""
         self._deliveries.producer.purge(in_queue=True, in_flight=True, blocking=False)
+
+
+def _places(positions: Mapping[TopicPartition, Position]) -> list[ClientPartition]:
+    return [ClientPartition(*source, position.offset, position.note) for source, position in positions.items()]
 
 
 class Rejected(NamedTuple):

@@ -157,6 +157,9 @@ class Metrics(ServiceMetrics):
         self.dead = counter("clf_dead_letters", "Records that became dead letters, by reason.", ["reason"])
         self.aborted = counter("clf_transactions_aborted", "Transactions that were aborted and run again.")
         self.stalls = counter("clf_stalls", "Times the worker was found stuck: see --stuck-after.")
+        self.deaths = counter(
+            "clf_worker_deaths", "Partitions taken over from a worker that died with documents of them in hand."
+        )
         self.rebalances = counter("clf_rebalances", "Changes of the assignment: assigned, revoked, lost.", ["event"])
         # At 0 from the start: a rate sees an increase, not a first value.
         for outcome in _OUTCOMES:
@@ -189,6 +192,10 @@ class Metrics(ServiceMetrics):
         self._breaker_open = gauge(
             "clf_breaker_open",
             "1 from when too many dead letters ended the last worker of this slot until a window is within the limit.",
+        )
+        self.suspects = gauge(
+            "clf_suspected_partitions",
+            "Partitions whose documents are taken one at a time, because a worker died with them in hand.",
         )
         oldest = gauge(
             "clf_oldest_record_age_seconds",
@@ -295,6 +302,14 @@ class Metrics(ServiceMetrics):
     def transaction_aborted(self) -> None:
         """A transaction was aborted, and its batch will be run again."""
         self.aborted.inc()
+
+    def death_found(self) -> None:
+        """A partition was taken over from a worker that died with documents in hand."""
+        self.deaths.inc()
+
+    def suspected(self, partitions: int) -> None:
+        """In that many partitions documents are taken one at a time now."""
+        self.suspects.set(partitions)
 
     def _oldest_age(self) -> float:
         oldest = self._oldest_ms

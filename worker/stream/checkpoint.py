@@ -46,9 +46,9 @@ class Checkpoint:
             self._abort(deadline)
             raise
 
-    def acknowledge(self, outcome: Outcome) -> None:
+    def acknowledge(self, outcome: Outcome) -> bool:
         """4: the one step that belongs to the polling thread; see `Publisher.acknowledge`."""
-        self._publisher.acknowledge(outcome.offsets)
+        return self._publisher.acknowledge(outcome.positions)
 
     def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
         """Before `partitions` are given up, on the polling thread; see `Publisher.release`."""
@@ -67,7 +67,7 @@ class Checkpoint:
 
     def _commit(self, outcome: Outcome, membership: bytes, deadline: Deadline) -> None:
         started = self._clock.monotonic()
-        self._publisher.commit(outcome.offsets, membership, deadline)
+        self._publisher.commit(outcome.positions, membership, deadline)
         self._observer.stage("commit", self._clock.monotonic() - started)
 
     def _abort(self, deadline: Deadline) -> None:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from worker.stream.deadline import Deadline
-from worker.stream.records import Outcome, Outgoing, Record, TopicPartition
+from worker.stream.records import Outcome, Outgoing, Position, Record, TopicPartition
 
 
 class RebalanceEvent(StrEnum):
@@ -45,6 +45,14 @@ class Source(Protocol):
     def membership(self) -> bytes | None:
         """Proof of the present membership, for committing offsets; None while there is none."""
 
+    def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Position]:
+        """Where the group stands in these; -1 where it has committed nothing.
+
+        Raises:
+            RetriableError, AbortableError: no answer now; ask again.
+            FatalError: the client cannot go on.
+        """
+
     def pause(self) -> None:
         """Deliver nothing more, while polls keep the membership alive."""
 
@@ -69,11 +77,14 @@ class Publisher(Protocol):
     def send(self, outgoing: Iterable[Outgoing]) -> None:
         """Hand records to the client; the first failed delivery is raised here or by `commit`."""
 
-    def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
-        """Wait for the deliveries and make them permanent, and the offsets with them where that is one step."""
+    def commit(self, positions: Mapping[TopicPartition, Position], membership: bytes, deadline: Deadline) -> None:
+        """Wait for the deliveries and make them permanent, and the positions with them where that is one step."""
 
-    def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """On the polling thread, after `commit`: commit the offsets if that is a step of its own."""
+    def acknowledge(self, positions: Mapping[TopicPartition, Position]) -> bool:
+        """On the polling thread, after `commit`: commit the positions if that is a step of its own.
+
+        Returns whether the group has them, and all those before; when not, they are committed with the next ones.
+        """
 
     def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
         """On the polling thread, before `partitions` are given up: commit what `acknowledge` could not."""
@@ -108,3 +119,9 @@ class Observer(Protocol):
 
     def transaction_aborted(self) -> None:
         """A transaction was aborted, and its batch will be run again."""
+
+    def death_found(self) -> None:
+        """A partition was taken over from a worker that died with documents in hand."""
+
+    def suspected(self, partitions: int) -> None:
+        """In that many partitions documents are taken one at a time now."""

@@ -47,9 +47,9 @@ class Destination:
 class _Failed(Exception):  # noqa: N818 - a verdict on one record, not an error of the program
     """One record cannot be handled."""
 
-    def __init__(self, stage: Stage, reason: Reason, detail: str) -> None:
+    def __init__(self, stage: Stage, reason: Reason, detail: str, attempts: int = 1) -> None:
         super().__init__(detail)
-        self.stage, self.reason, self.detail = stage, reason, detail
+        self.stage, self.reason, self.detail, self.attempts = stage, reason, detail, attempts
 
 
 class Processor:
@@ -94,6 +94,18 @@ class Processor:
             self._settle(part, record, result)
         self._lap("encode", started)
         return Outcome(parts)
+
+    def condemned(self, record: Record, deaths: int) -> Outcome:
+        """A dead letter for a record that took workers down; nothing looks at what is in it.
+
+        Raises:
+            FatalError: the policy of scoring is to fail.
+        """
+        detail = f"{deaths} workers died with this document alone in hand: they crashed, hung or were killed."
+        part = Part()
+        part.read(record)
+        self._put_aside(part, record, _Failed(Stage.SCORE, Reason.KILLED_WORKER, detail, deaths))
+        return Outcome({record.source: part})
 
     def _lap(self, stage: str, started: float) -> float:
         now = self._clock.monotonic()
@@ -198,7 +210,7 @@ class Processor:
             reason=failed.reason,
             detail=failed.detail,
             source=_source_of(record),
-            attempts=1 + _earlier_attempts(record.headers),
+            attempts=failed.attempts + _earlier_attempts(record.headers),
         )
         partition = record.source.partition % self._destination.dead_letter_partitions()
         return Outgoing(self._destination.dead_letters, partition, letter.key, letter.value, letter.record_headers())

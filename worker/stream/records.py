@@ -15,6 +15,13 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
+class Position(NamedTuple):
+    """Where a group stands in a partition: the next offset to read, and a note that is committed with it."""
+
+    offset: int
+    note: str = ""
+
+
 class Record(NamedTuple):
     """One record as it was read. `timestamp_ms` is milliseconds since the Unix epoch; 0 or less: it has none."""
 
@@ -48,7 +55,11 @@ def oldest(timestamps_ms: Iterable[int | None]) -> int | None:
 
 @dataclass(slots=True)
 class Part:
-    """What one partition's share of a batch became. Offsets travel with the data they stand for."""
+    """What one partition's share of a batch became. Offsets travel with the data they stand for.
+
+    `note` is committed with the offset, for whoever takes the partition over when this worker died; `note_if_left` is
+    what replaces it when the worker leaves in peace. See `worker.stream.suspects`.
+    """
 
     next_offset: int = 0
     outgoing: list[Outgoing] = field(default_factory=list)
@@ -57,6 +68,8 @@ class Part:
     dead_letters: Counter[str] = field(default_factory=Counter)
     predictions: Counter[tuple[str, str]] = field(default_factory=Counter)
     oldest_timestamp_ms: int | None = None
+    note: str = ""
+    note_if_left: str = ""
 
     def read(self, record: Record) -> None:
         """Count in a record that comes after all those of this part."""
@@ -76,6 +89,8 @@ class Part:
             self.dead_letters + later.dead_letters,
             self.predictions + later.predictions,
             oldest((self.oldest_timestamp_ms, later.oldest_timestamp_ms)),
+            later.note,
+            later.note_if_left,
         )
 
 
@@ -89,6 +104,11 @@ class Outcome:
     def offsets(self) -> dict[TopicPartition, int]:
         """For every partition, the offset of the next record to read."""
         return {source: part.next_offset for source, part in self.parts.items()}
+
+    @property
+    def positions(self) -> dict[TopicPartition, Position]:
+        """The same with the notes: what is committed."""
+        return {source: Position(part.next_offset, part.note) for source, part in self.parts.items()}
 
     @property
     def size(self) -> int:

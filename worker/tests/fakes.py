@@ -10,7 +10,7 @@ from models.model import Model
 from worker.model_reloads import ReloadOutcome
 from worker.stream.deadline import Deadline
 from worker.stream.ports import RebalanceEvent, RebalanceListener
-from worker.stream.records import Outcome, Outgoing, Part, Record, TopicPartition
+from worker.stream.records import Outcome, Outgoing, Part, Position, Record, TopicPartition
 
 P0 = TopicPartition("documents", 0)
 P1 = TopicPartition("documents", 1)
@@ -88,6 +88,8 @@ class ScriptedSource:
         self.events: list[Callable[[RebalanceListener], None]] = []
         self.listener: RebalanceListener | None = None
         self.member: bytes | None = MEMBERSHIP
+        self.positions: dict[TopicPartition, Position] = {}
+        self.unanswered: list[Exception] = []  # raised by the next questions for positions
         self.paused = False
         self.polls: list[tuple[int, float]] = []
         self.pauses = 0
@@ -112,6 +114,12 @@ class ScriptedSource:
         """Whatever the test set."""
         return self.member
 
+    def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Position]:
+        """Whatever the test set."""
+        if self.unanswered:
+            raise self.unanswered.pop(0)
+        return {source: self.positions.get(source, Position(-1)) for source in partitions}
+
     def pause(self) -> None:
         """Deliver nothing."""
         self.paused = True
@@ -134,7 +142,9 @@ class ScriptedPublisher:
         self.calls: list[str] = []
         self.sent: list[Outgoing] = []
         self.commits: list[dict[TopicPartition, int]] = []
+        self.notes: list[dict[TopicPartition, str]] = []  # of the same commits
         self.acknowledged: list[dict[TopicPartition, int]] = []
+        self.refusals = 0  # how many acknowledgements the group will not take
         self.released: list[set[TopicPartition]] = []
         self.forgotten: list[set[TopicPartition]] = []
         self.memberships: list[bytes] = []
@@ -150,17 +160,21 @@ class ScriptedPublisher:
         self._step("send")
         self.sent += outgoing
 
-    def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
+    def commit(self, positions: Mapping[TopicPartition, Position], membership: bytes, deadline: Deadline) -> None:
         """Step 3."""
         self.time_left.append(deadline.remaining())
         self._step("commit")
-        self.commits.append(dict(offsets))
+        self.commits.append({source: position.offset for source, position in positions.items()})
+        self.notes.append({source: position.note for source, position in positions.items()})
         self.memberships.append(membership)
 
-    def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
+    def acknowledge(self, positions: Mapping[TopicPartition, Position]) -> bool:
         """Step 4."""
         self._step("acknowledge")
-        self.acknowledged.append(dict(offsets))
+        self.acknowledged.append({source: position.offset for source, position in positions.items()})
+        refused = self.refusals > 0
+        self.refusals -= refused
+        return not refused
 
     def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
         """Before they are given up."""
@@ -201,7 +215,7 @@ class NotingObserver:
         self.outcomes: list[Outcome] = []
         self.oldest: int | None = None
         self.rebalances: list[tuple[RebalanceEvent, set[TopicPartition], int]] = []
-        self.aborts = 0
+        self.aborts = self.deaths = self.suspects = 0
 
     def stage(self, stage: str, seconds: float) -> None:
         """Note the stage."""
@@ -229,6 +243,14 @@ class NotingObserver:
         """Count it."""
         self.aborts += 1
 
+    def death_found(self) -> None:
+        """Count it."""
+        self.deaths += 1
+
+    def suspected(self, partitions: int) -> None:
+        """Note it."""
+        self.suspects = partitions
+
 
 def record(offset: int, source: TopicPartition = P0, *, size: int = 10, timestamp_ms: int = 1_000_000) -> Record:
     """A record whose value has `size` bytes."""
@@ -249,6 +271,15 @@ def settle(batch: Sequence[Record]) -> Outcome:
         part.outgoing.append(Outgoing("results", item.source.partition, None, b"%d" % item.offset, ()))
         part.outcomes["classified"] += 1
     return Outcome(parts)
+
+
+def condemn(item: Record, deaths: int) -> Outcome:
+    """The dead letter of a record, which tells how many died of it."""
+    part = Part()
+    part.read(item)
+    part.outgoing.append(Outgoing("dead", item.source.partition, None, b"%d died of %d" % (deaths, item.offset), ()))
+    part.dead_letters["killed_worker"] += 1
+    return Outcome({item.source: part})
 
 
 class NotingBooks:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from worker.stream.deadline import Deadline
 from worker.stream.errors import AbortableError, FencedError
 from worker.stream.ports import RebalanceListener
-from worker.stream.records import Outgoing, Record, TopicPartition
+from worker.stream.records import Outgoing, Position, Record, TopicPartition
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Group:
 
     members: list["MemorySource"] = field(default_factory=list)
     owners: dict[TopicPartition, "MemorySource"] = field(default_factory=dict)
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    positions: dict[TopicPartition, Position] = field(default_factory=dict)
     epoch: int = 0
 
     def join(self, member: "MemorySource") -> None:
@@ -72,7 +72,7 @@ class MemoryBroker:
 
     def committed(self, group: str, source: TopicPartition) -> int:
         """The committed offset, 0 when there is none."""
-        return self.groups[group].offsets.get(source, 0)
+        return self.groups[group].positions.get(source, Position(0)).offset
 
     def evict(self, source: "MemorySource") -> None:
         """The session of a member timed out: others may have its partitions before it knows."""
@@ -143,7 +143,7 @@ class MemorySource:
     def _take(self, new: set[TopicPartition]) -> None:
         for source in new:
             self.group.owners[source] = self
-            self._positions[source] = self.group.offsets.get(source, 0)
+            self._positions[source] = self.group.positions.get(source, Position(0)).offset
         self._call("assigned", new)
 
     def _call(self, event: str, partitions: set[TopicPartition]) -> None:
@@ -169,6 +169,10 @@ class MemorySource:
             return None
         return b"%d:%d" % (id(self), self._epoch)
 
+    def committed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Position]:
+        """Where the group stands."""
+        return {source: self.group.positions.get(source, Position(-1)) for source in partitions}
+
     def pause(self) -> None:
         """Deliver nothing of what is assigned now."""
         self._paused = set(self._positions)
@@ -179,7 +183,9 @@ class MemorySource:
 
     def close(self) -> None:
         """Leave the group."""
-        if self._positions:
+        if self.evicted:
+            self._call("lost", self._forget(self._positions.keys()))
+        elif self._positions:
             self._give_up(list(self._positions))
         self.group.remove(self)
         self._epoch = None
@@ -223,7 +229,7 @@ class MemoryPublisher:
             self._written.append(entry)
             self._broker.logs[TopicPartition(item.topic, item.partition)].append(entry)
 
-    def commit(self, offsets: Mapping[TopicPartition, int], membership: bytes, deadline: Deadline) -> None:
+    def commit(self, positions: Mapping[TopicPartition, Position], membership: bytes, deadline: Deadline) -> None:
         """Make records and offsets visible."""
         del deadline
         self._check_fenced()
@@ -235,10 +241,12 @@ class MemoryPublisher:
         if not any(member.is_current(membership) for member in group.members):
             raise AbortableError("The membership is stale.")
         self._end(visible=True)
-        group.offsets.update(offsets)
+        group.positions.update(positions)
 
-    def acknowledge(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Nothing: the offsets went with the transaction."""
+    def acknowledge(self, positions: Mapping[TopicPartition, Position]) -> bool:
+        """Nothing: they went with the transaction."""
+        del positions
+        return True
 
     def release(self, partitions: Collection[TopicPartition], deadline: Deadline) -> None:
         """Nothing, as before."""

@@ -14,7 +14,7 @@ from worker.kafka.producer import TransactionalPublisher
 from worker.kafka.settings import Settings
 from worker.stream.deadline import Deadline
 from worker.stream.errors import StreamError
-from worker.stream.records import Outgoing, Record, TopicPartition
+from worker.stream.records import Outgoing, Position, Record, TopicPartition
 from worker.tests.mock_cluster import Api, MockCluster
 
 CLOCK = SystemClock()
@@ -79,7 +79,7 @@ class Publishing:
 
     def commit(self, seconds: float = PATIENCE) -> None:
         """The last step."""
-        self.publisher.commit({SOURCE: 1}, self._member.consumer_group_metadata(), deadline(seconds))
+        self.publisher.commit({SOURCE: Position(1)}, self._member.consumer_group_metadata(), deadline(seconds))
 
     def abort(self) -> None:
         """The way out."""

@@ -15,6 +15,7 @@ from worker.stream.errors import AbortableError, BreakerOpenError, FatalError, F
 from worker.stream.loop import LoopLimits, Stages, StreamLoop
 from worker.stream.ports import RebalanceEvent, RebalanceListener
 from worker.stream.records import Outcome, Record
+from worker.stream.suspects import Suspects
 from worker.tests.fakes import (
     P0,
     P1,
@@ -24,6 +25,7 @@ from worker.tests.fakes import (
     NotingObserver,
     ScriptedPublisher,
     ScriptedSource,
+    condemn,
     record,
     records,
     settle,
@@ -54,6 +56,8 @@ class Rig:
         self.loop = StreamLoop(
             source=self.source,
             process=process,
+            condemn=condemn,
+            suspects=Suspects(0, self.observer),
             checkpoint=Checkpoint(self.publisher, self.observer, self.clock, 10.0),
             breaker=breaker or Breaker(1.0, 1),
             stages=Stages(*stages),

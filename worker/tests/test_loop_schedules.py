@@ -18,7 +18,8 @@ from worker.stream.errors import AbortableError, StreamError
 from worker.stream.loop import LoopLimits, Stages, StreamLoop
 from worker.stream.ports import RebalanceEvent
 from worker.stream.records import TopicPartition
-from worker.tests.fakes import HeldExecutor, ManualClock, NotingObserver, settle
+from worker.stream.suspects import Suspects
+from worker.tests.fakes import HeldExecutor, ManualClock, NotingObserver, condemn, settle
 from worker.tests.memory_broker import MemoryBroker, MemoryPublisher, MemorySource
 
 GROUP, DOCUMENTS, RESULTS, PARTITIONS = "group", "documents", "results", 3
@@ -52,6 +53,8 @@ class Worker:
         self.loop = StreamLoop(
             source=self.source,
             process=settle,
+            condemn=condemn,
+            suspects=Suspects(10**6, self.observer),
             checkpoint=Checkpoint(self.publisher, self.observer, self.clock, 10.0),
             breaker=Breaker(1.0, 1),
             stages=Stages(self.processing, self.committing),

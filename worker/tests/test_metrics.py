@@ -59,6 +59,8 @@ OWN: dict[str, set[str]] = {
     "clf_host_slow": {"reason"},
     "clf_host_pressure_ratio": {"reason"},
     "clf_p99_drift_ratio": set(),
+    "clf_worker_deaths_total": set(),
+    "clf_suspected_partitions": set(),
 }
 
 

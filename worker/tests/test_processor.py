@@ -192,10 +192,10 @@ BAD: dict[Reason, Record] = {
 
 def test_every_reason_is_tried() -> None:
     """The table above has a record for every reason there is."""
-    assert set(BAD) == set(Reason)
+    assert set(BAD) == set(Reason) - {Reason.KILLED_WORKER}
 
 
-@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("reason", BAD)
 def test_a_bad_record_becomes_a_dead_letter(reason: Reason) -> None:
     """Key, value and headers leave untouched, with stage, reason and source; its offset is settled."""
     record = BAD[reason]
@@ -208,6 +208,26 @@ def test_a_bad_record_becomes_a_dead_letter(reason: Reason) -> None:
     part = outcome.parts[P0]
     assert (part.next_offset, dict(part.outcomes), dict(part.dead_letters)) == (1, {"dead_letter": 1}, {reason: 1})
     assert "secret" not in found.detail
+
+
+@pytest.mark.parametrize("record", [*BAD.values(), page(0, "a"), raw(0, None)])
+def test_a_record_that_took_workers_down(record: Record) -> None:
+    """It leaves untouched and unread, with the deaths as its attempts; those of an earlier replay count on."""
+    for earlier, attempts in ((), 3), ((("clf-attempts", b"4"),), 7):
+        given = record._replace(headers=(*record.headers, *earlier))
+        outcome = processor().condemned(given, 3)
+        found = letter(only(outcome))
+        assert (found.key, found.value) == (given.key, given.value)
+        assert (found.stage, found.reason, found.attempts) == (Stage.SCORE, Reason.KILLED_WORKER, attempts)
+        assert found.detail.startswith("3 workers died with this document alone in hand")
+        assert (outcome.offsets, outcome.dead_letters) == ({P0: 1}, 1)
+
+
+def test_the_policy_of_scoring_holds_for_it_too() -> None:
+    """Whoever wants to be stopped by a document is stopped, with its place."""
+    failing: Policy = {**LENIENT, Stage.SCORE: OnFailure.FAIL}
+    with pytest.raises(FatalError, match=r"documents/0/7 failed in stage score \(killed_worker"):
+        processor(policy=failing).condemned(page(7, "a"), 3)
 
 
 @pytest.mark.parametrize("key", [None, b""])

@@ -13,6 +13,7 @@ from worker.kafka.admin import Cluster, ClusterError
 from worker.kafka.producer import AtLeastOncePublisher
 from worker.stream.deadline import Deadline
 from worker.stream.errors import DeniedError, FatalError
+from worker.stream.records import Position
 from worker.tests.mock_clients import DOCUMENTS, SOURCE, Reading, Row, base, name_of, raised_by
 from worker.tests.mock_cluster import Api, MockCluster
 
@@ -123,11 +124,11 @@ def test_at_least_once_pays_what_it_owes(mock_cluster: MockCluster, reading: Cal
     where = [ClientPartition(*SOURCE)]
     for _ in range(2):
         mock_cluster.fail(Api.OFFSET_COMMIT, "REBALANCE_IN_PROGRESS")
-    publisher.acknowledge({SOURCE: 1})
+    publisher.acknowledge({SOURCE: Position(1)})
     publisher.release([SOURCE], Deadline(SystemClock(), 5.0))
     assert member.source.client.committed(where, 5.0)[0].offset == 1
     mock_cluster.fail(Api.OFFSET_COMMIT, "REBALANCE_IN_PROGRESS")
-    publisher.acknowledge({SOURCE: 2})
+    publisher.acknowledge({SOURCE: Position(2)})
     publisher.forget([SOURCE])
     publisher.release([SOURCE], Deadline(SystemClock(), 5.0))
     publisher.close()
@@ -143,7 +144,7 @@ def test_at_least_once(mock_cluster: MockCluster, reading: Callable[..., Reading
         kafka_settings.producer(base(mock_cluster, "producer")), member.source.client, SystemClock()
     )
     mock_cluster.fail(row.api, row.error)
-    error = raised_by(lambda: publisher.acknowledge({SOURCE: 1}))
+    error = raised_by(lambda: publisher.acknowledge({SOURCE: Position(1)}))
     publisher.close()
     assert type(error) is (row.raised or type(None)), error
 
