@@ -8,6 +8,7 @@ from integration_tests.faults.cluster_faults import FAULTS_OF_THREE
 from integration_tests.faults.disk_faults import FAULTS_OF_DISKS
 from integration_tests.faults.fault import RECOVERY_SECONDS, Fault, Inject, recover
 from integration_tests.faults.fleet import Point
+from integration_tests.faults.killers import FAULTS_OF_DOCUMENTS
 from integration_tests.faults.points import POINTS
 from integration_tests.faults.proxy import Network
 from integration_tests.faults.stage import Setting, Stage, Verdict
@@ -261,6 +262,7 @@ FAULTS = (
     Fault("broker-30", "broker killed for 30 s", kill_broker(30.0), rounds=1),
     Fault("broker-frozen", "broker frozen for 40 s", freeze_broker(40.0), rounds=1),
     *FAULTS_OF_TOPICS,
+    *FAULTS_OF_DOCUMENTS,
     *FAULTS_OF_DISKS,
     *FAULTS_OF_THREE,
 )

@@ -46,8 +46,12 @@ class Point:
 class Fleet:
     """Keeps the slots that were started occupied, until they are told to stop."""
 
-    def __init__(self, system: System, options: Sequence[str], clock: Clock, directory: Path) -> None:
+    def __init__(
+        self, system: System, options: Sequence[str], clock: Clock, directory: Path, program: Sequence[str] = CLF
+    ) -> None:
+        """`program` stands in for `clf`."""
         self._system = system
+        self._program = program
         self.options = tuple(options)
         self._clock = clock
         self._directory = directory
@@ -144,7 +148,7 @@ class Fleet:
 
     def _launch(self, slot: int) -> WorkerProcess:
         points = self.points.get(slot, [])
-        command = [*CLF]
+        command = [*self._program]
         if points:
             point = points.pop(0)
             command = [sys.executable, "-m", "integration_tests.faults.points", point.name, str(point.nth)]

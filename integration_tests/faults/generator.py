@@ -39,6 +39,8 @@ class Generator:
         self._clock = clock
         self._random = random.Random(plan.seed)  # noqa: S311 - no secret
         self.sent: list[list[float]] = [[] for _ in range(plan.partitions)]  # monotonic seconds, by offset
+        self.to_slip_in: list[str] = []  # urls of documents to send among the others
+        self.slipped_in: list[tuple[int, int]] = []  # their partitions and offsets
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
 
@@ -71,12 +73,16 @@ class Generator:
     def _send(self, count: int) -> bool:
         partition = count % len(self.sent)
         number = len(self.sent[partition])
-        url = f"https://fault.example/{partition}/{number % _URLS}"
+        special = self.to_slip_in[0] if self.to_slip_in else None
+        url = special or f"https://fault.example/{partition}/{number % _URLS}"
         try:
             self._producer.produce(self._topic, self._value(url, count), url.encode(), partition)
         except BufferError:
             return False  # the broker is away; what is due is sent when it is back
         self.sent[partition].append(self._clock.monotonic())
+        if special is not None:
+            self.slipped_in.append((partition, number))
+            self.to_slip_in.pop(0)
         return True
 
     def _value(self, url: str, count: int) -> bytes:

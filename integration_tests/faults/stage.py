@@ -101,6 +101,8 @@ class Setting:
     """Whether this system has a model store of its own, on its small disk."""
     through_proxy: bool = False
     """Whether the workers, and nobody else, reach the broker through the proxy."""
+    program: tuple[str, ...] = CLF
+    """What the workers run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class Stage:
         options = (*_OPTIONS, "--models", str(self.models), *filled)
         if setting.through_proxy:
             options = (*options, "--bootstrap-servers", f"127.0.0.1:{self.proxy.port}")
-        self.fleet = Fleet(system, options, clock, system.directory)
+        self.fleet = Fleet(system, options, clock, system.directory, setting.program)
         self.footprints: dict[int, Footprint] = {}
         self.steady_rate = 0.0
 

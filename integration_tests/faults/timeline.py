@@ -65,6 +65,10 @@ class Timeline:
         """How many documents came out in that time."""
         return sum(sum(1 for t, _ in arrivals if start <= t < end) for arrivals in self.arrivals.values())
 
+    def dead_letters(self) -> int:
+        """How many there are."""
+        return sum(len(offsets) for (topic, _), offsets in list(self.seen.items()) if topic == self._dead_letters)
+
     def arrived_by(self, sent: Sequence[Sequence[float]], since: float) -> float | None:
         """When each partition had given out a document sent after `since`; None when one has not yet."""
         firsts = [bisect_left(stamps, since) for stamps in sent]  # offsets, which are in order of time
