@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from confluent_kafka import TopicPartition
 
-from integration_tests.bad_scorer import DIES
+from integration_tests.stuck_worker import DIES
 from integration_tests.system import System, WorkerProcess, numbered, wait_until
 from schemas.classification import decode_classification
 from schemas.dead_letter import DeadLetter, Reason
@@ -23,7 +23,7 @@ def live(system: System, life: int, *options: str) -> WorkerProcess:
     properties = system.directory / "client.properties"
     properties.write_text("consumer.session.timeout.ms=1500\nconsumer.heartbeat.interval.ms=300\n")
     arguments = [*system.options(), "--no-scoring", "--kafka-config", str(properties), *options]
-    command = [sys.executable, "-m", "integration_tests.bad_scorer", "worker", *arguments]
+    command = [sys.executable, "-m", "integration_tests.stuck_worker", "worker", *arguments]
     return WorkerProcess(command, system.directory / f"life-{life}")
 
 

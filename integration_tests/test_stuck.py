@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka import Producer
 
-from integration_tests.bad_scorer import HANGS, hang_in_the_scorer
 from integration_tests.broker import ToSend
+from integration_tests.stuck_worker import HANGS, hang_in_the_scorer
 from integration_tests.system import System, WorkerProcess, numbered, wait_until
 from schemas.document import Document
 
@@ -21,7 +21,7 @@ OPTIONS = ("--no-scoring", "--stuck-after", "2")
 @contextmanager
 def stuck_worker(system: System) -> Iterator[WorkerProcess]:
     """One whose scorer hangs where a document says so."""
-    command = [sys.executable, "-m", "integration_tests.bad_scorer", "worker", *system.options(), *OPTIONS]
+    command = [sys.executable, "-m", "integration_tests.stuck_worker", "worker", *system.options(), *OPTIONS]
     process = WorkerProcess(command, system.directory / "stuck")
     try:
         yield process

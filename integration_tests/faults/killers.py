@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from integration_tests.bad_scorer import DIES, HANGS
+from integration_tests.stuck_worker import DIES, HANGS
 from integration_tests.faults.fault import RECOVERY_SECONDS, Fault, Inject
 from integration_tests.faults.stage import Setting, Stage, Verdict
 from integration_tests.system import wait_until
@@ -34,9 +34,9 @@ def killers(url: str, code: int) -> Inject:
     return inject
 
 
-_BAD_SCORER = (sys.executable, "-m", "integration_tests.bad_scorer")
-_DYING = Setting(program=_BAD_SCORER)
-_HANGING = Setting(program=_BAD_SCORER, options=("--stuck-after", "2", "--group-protocol", "consumer"))
+_STAND_IN = (sys.executable, "-m", "integration_tests.stuck_worker")
+_DYING = Setting(program=_STAND_IN)
+_HANGING = Setting(program=_STAND_IN, options=("--stuck-after", "2", "--group-protocol", "consumer"))
 
 FAULTS_OF_DOCUMENTS = (
     Fault("killer", "documents that crash whoever scores them", killers(DIES, -signal.SIGKILL), 3, _DYING),

@@ -1,6 +1,6 @@
 """`clf`, with a scorer that hangs or takes the process down: on documents whose url says so.
 
-    python -m integration_tests.bad_scorer worker ...
+    python -m integration_tests.stuck_worker worker ...
 
 It stands in for a scorer with a bug, and lives here because the product has none that could be asked for.
 """
