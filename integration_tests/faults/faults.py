@@ -6,9 +6,9 @@ from functools import partial
 
 from integration_tests.faults.cluster_faults import FAULTS_OF_THREE
 from integration_tests.faults.disk_faults import FAULTS_OF_DISKS
+from integration_tests.faults.document_faults import FAULTS_OF_DOCUMENTS
 from integration_tests.faults.fault import RECOVERY_SECONDS, Fault, Inject, recover
 from integration_tests.faults.fleet import Point
-from integration_tests.faults.killers import FAULTS_OF_DOCUMENTS
 from integration_tests.faults.points import POINTS
 from integration_tests.faults.proxy import Network
 from integration_tests.faults.stage import Setting, Stage, Verdict

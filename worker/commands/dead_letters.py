@@ -149,9 +149,9 @@ def replay(  # noqa: PLR0913 - one per option
     original ones, and go to the partition they came from. The header clf-attempts makes the worker count on: what
     fails again is a new dead letter that was tried once more.
 
-    Replay after the cause is gone: score_failed after a repair of the model, too_large after raising the worker's
-    --max-document-bytes. What is no JSON today is none tomorrow, and a worker stops when more than its
-    --dead-letter-limit of the records fail.
+    Replay after the cause is gone: score_failed and killed_worker after a repair of the scorer, too_large after
+    raising the worker's --max-document-bytes. What is no JSON today is none tomorrow, and a worker stops when more
+    than its --dead-letter-limit of the records fail.
 
     Dead letters stay where they are, so replaying twice sends twice, and gives two results for the same url. At
     its end the command prints the ranges that begin behind what it has seen: use them the next time. What fails

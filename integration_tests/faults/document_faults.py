@@ -3,9 +3,9 @@
 import signal
 import sys
 
-from integration_tests.stuck_worker import DIES, HANGS
 from integration_tests.faults.fault import RECOVERY_SECONDS, Fault, Inject
 from integration_tests.faults.stage import Setting, Stage, Verdict
+from integration_tests.stuck_worker import DIES, HANGS
 from integration_tests.system import wait_until
 from schemas.dead_letter import DeadLetter, Reason
 
