@@ -36,9 +36,9 @@ def killers(url: str, code: int) -> Inject:
 
 _STAND_IN = (sys.executable, "-m", "integration_tests.stuck_worker")
 _DYING = Setting(program=_STAND_IN)
-_HANGING = Setting(program=_STAND_IN, options=("--stuck-after", "2", "--group-protocol", "consumer"))
+_HANGING = Setting(program=_STAND_IN, options=("--stuck-after", "5", "--group-protocol", "consumer"))
 
 FAULTS_OF_DOCUMENTS = (
     Fault("killer", "documents that crash whoever scores them", killers(DIES, -signal.SIGKILL), 3, _DYING),
-    Fault("killer-hang", "documents that the scorer hangs on", killers(f"{HANGS}600/", 4), 2, _HANGING),
+    Fault("killer-hang", "documents that the scorer hangs on", killers(f"{HANGS}600/", 4), 1, _HANGING),
 )

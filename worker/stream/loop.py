@@ -252,6 +252,8 @@ class StreamLoop:
         """A note that the group has not taken yet would tell nobody."""
         if self._owing:
             self._owing = not self._checkpoint.acknowledge(Outcome({}))
+        if self._owing:
+            self._clock.sleep(self._limits.poll_timeout)
         return not self._owing
 
     def _work_on(self, step: Step) -> Outcome:

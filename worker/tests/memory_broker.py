@@ -141,7 +141,7 @@ class MemorySource:
         return gone
 
     def _take(self, new: set[TopicPartition]) -> None:
-        for source in new:
+        for source in sorted(new):
             self.group.owners[source] = self
             self._positions[source] = self.group.positions.get(source, Position(0)).offset
         self._call("assigned", new)

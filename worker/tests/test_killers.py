@@ -193,14 +193,14 @@ def test_random_deaths_condemn_nobody() -> None:
 
 def test_the_others_of_a_fatal_batch_are_not_charged() -> None:
     """While one partition's documents are tried, nothing is noted against those of another that was in the batch."""
-    world = World((20, 20), max_records=10)
+    world = World((20, 20), max_records=24)
     world.broker.logs[P0], world.documents = world.broker.logs[P0][:4], (4, 20)
     world.start(deadly({(0, 3)}))
     for _ in range(4):
         with pytest.raises(DiedError):
             until(world, lambda: False)
         world.die()
-        assert Note.read(world.position(1).note) == Note(6)
+        assert Note.read(world.position(1).note) == Note(20)
         world.start(deadly({(0, 3)}))
     assert Note.read(world.position(0).note) == Note(4, 3, 3)
     world.die()
