@@ -3,13 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from confluent_kafka import ElectionType, KafkaError, TopicCollection
+from confluent_kafka import Node, TopicCollection, TopicPartitionInfo
 
 from integration_tests.broker import Kafka
 from integration_tests.faults.proxy import free_port
 from integration_tests.system import wait_until
 from worker.kafka.local_broker import BrokerError, LocalBroker, delete_data
-from worker.kafka.local_launch import Node, cluster_id
+from worker.kafka.local_launch import Node as Member
+from worker.kafka.local_launch import cluster_id
 
 NODES = 3
 _TRANSACTION_PARTITIONS = 3
@@ -24,7 +25,10 @@ _REPLICATED = {
     "transaction.state.log.replication.factor": "3",
     "transaction.state.log.min.isr": "2",
 }
+# Leaders go back to where they were soon after a restart, not after five minutes.
+_MOVING = {"leader.imbalance.check.interval.seconds": "3", "leader.imbalance.per.broker.percentage": "0"}
 _HEAP_MIB = 192
+_SETTLED_SECONDS = 60
 
 
 class LocalCluster:
@@ -35,7 +39,7 @@ class LocalCluster:
         controllers = [free_port() for _ in range(NODES)]
         cluster = cluster_id()
         self.brokers = [
-            LocalBroker(heap_mib=_HEAP_MIB, node=Node(number, controllers, cluster, _REPLICATED))
+            LocalBroker(heap_mib=_HEAP_MIB, node=Member(number, controllers, cluster, {**_REPLICATED, **_MOVING}))
             for number in range(1, NODES + 1)
         ]
         self._ports = [0] * NODES
@@ -67,24 +71,34 @@ def await_whole(kafka: Kafka, *topics: str) -> None:
     """Wait until every replica of these topics is in sync, so that one broker can be spared."""
 
     def whole() -> bool:
-        found = kafka.admin().describe_topics(TopicCollection(list(topics)), request_timeout=10)
-        partitions = [partition for topic in topics for partition in found[topic].result().partitions]
-        return all(len(partition.isr) == len(partition.replicas) for partition in partitions)
+        return all(len(partition.isr) == len(partition.replicas) for partition in _partitions(kafka, *topics))
 
-    wait_until(whole, "all replicas are in sync", 60)
+    wait_until(whole, "all replicas are in sync", _SETTLED_SECONDS)
+
+
+def await_preferred_leaders(kafka: Kafka, *topics: str) -> None:
+    """Wait until every partition of these topics is led by the first of its replicas again."""
+
+    def preferred() -> bool:
+        found = _partitions(kafka, *topics)
+        return all(_id(partition.leader) == partition.replicas[0].id for partition in found)
+
+    wait_until(preferred, "leaders are moved back", _SETTLED_SECONDS)
+
+
+def _partitions(kafka: Kafka, *topics: str) -> list[TopicPartitionInfo]:
+    found = kafka.admin().describe_topics(TopicCollection(list(topics)), request_timeout=10)
+    return [partition for topic in topics for partition in found[topic].result().partitions]
 
 
 def leader(kafka: Kafka, topic: str, partition: int) -> int:
     """The node that leads a partition."""
-    found = kafka.admin().describe_topics(TopicCollection([topic]), request_timeout=10)[topic].result()
-    node = found.partitions[partition].leader
-    return -1 if node is None else node.id
+    return _id(_partitions(kafka, topic)[partition].leader)
 
 
 def group_coordinator(kafka: Kafka, group: str) -> int:
     """The node that keeps the group and its offsets."""
-    node = kafka.admin().describe_consumer_groups([group], request_timeout=10)[group].result().coordinator
-    return -1 if node is None else node.id
+    return _id(kafka.admin().describe_consumer_groups([group], request_timeout=10)[group].result().coordinator)
 
 
 def transaction_coordinator(kafka: Kafka, transactional_id: str) -> int:
@@ -92,11 +106,9 @@ def transaction_coordinator(kafka: Kafka, transactional_id: str) -> int:
     return leader(kafka, TRANSACTIONS, abs(_java_hash(transactional_id)) % _TRANSACTION_PARTITIONS)
 
 
-def elect_preferred_leaders(kafka: Kafka) -> None:
-    """Give every partition back to the broker that is first among its replicas."""
-    election = kafka.admin().elect_leaders(ElectionType.PREFERRED, request_timeout=10)
-    for error in election.result().values():
-        assert error is None or error.code() == KafkaError.ELECTION_NOT_NEEDED, error
+def _id(node: Node | None) -> int:
+    """Of a node; -1 where there is none at the moment."""
+    return -1 if node is None else node.id
 
 
 def _java_hash(text: str) -> int:

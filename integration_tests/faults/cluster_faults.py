@@ -8,8 +8,8 @@ from confluent_kafka import KafkaException
 from integration_tests.faults.cluster import (
     OFFSETS,
     TRANSACTIONS,
+    await_preferred_leaders,
     await_whole,
-    elect_preferred_leaders,
     group_coordinator,
     leader,
     transaction_coordinator,
@@ -70,7 +70,7 @@ def restart_in_turn(stage: Stage, verdict: Verdict, rounds: int) -> None:
         broker.stop()
         broker.start(directory, port=port, follow_parent=True)
         _await_spare(stage)
-        elect_preferred_leaders(stage.around.kafka)
+        await_preferred_leaders(stage.around.kafka, *stage.system.topics)
         recover(stage, verdict, began)
 
 
