@@ -19,6 +19,7 @@ from integration_tests.faults.stage import Place, Setting, Stage, Verdict
 from integration_tests.system import wait_until
 
 _NOBODY = -1
+_FOUND_SECONDS = 90.0
 _AWAY_SECONDS = 8.0  # others take over 3 s after its last sign of life
 
 
@@ -55,7 +56,7 @@ def _another(find: Callable[[Stage], int], stage: Stage, *, than: int) -> int:
             found = find(stage)
         return found not in {_NOBODY, than}
 
-    wait_until(somebody, f"another broker than {than} has the part")
+    wait_until(somebody, f"another broker than {than} has the part", _FOUND_SECONDS)
     return found
 
 

@@ -61,6 +61,12 @@ class Generator:
         assert not left, f"{left} documents could not be sent"
         return sum(map(len, self.sent))
 
+    def close(self) -> None:
+        """Send no more, whatever becomes of what was sent."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
     def _run(self) -> None:
         began, count = self._clock.monotonic(), 0
         while not self._stopping.is_set():

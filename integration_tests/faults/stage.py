@@ -227,6 +227,12 @@ class Stage:
         self._compare_readers(verdict)
         self._audit(verdict)
 
+    def close(self) -> None:
+        """End whatever runs, also when this run broke off."""
+        self.fleet.kill()
+        self.generator.close()
+        self.timeline.close()
+
     def _compare_with_before(self, verdict: Verdict) -> None:
         for slot, now in self.fleet.footprints().items():
             before = self.footprints[slot]
@@ -273,4 +279,4 @@ def staged(around: Surroundings, setting: Setting, name: str, seed: int) -> Iter
         try:
             yield stage
         finally:
-            stage.fleet.kill()
+            stage.close()

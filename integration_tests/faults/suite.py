@@ -60,6 +60,8 @@ class Suite:
                     verdict.broken.append(f"kept for a closer look: {kept}")
         except NoDiskError as error:
             verdict.skipped = str(error)
+        except AssertionError as error:
+            verdict.broken.append(f"broke off: {error}")
         return verdict
 
 

@@ -49,9 +49,14 @@ class Timeline:
 
     def stop(self) -> None:
         """Read no more."""
-        self._stopping.set()
-        self._thread.join()
+        self.close()
         self._consumer.close()
+
+    def close(self) -> None:
+        """The same, and let the broker find out."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def longest_gap(self, partitions: Sequence[int], start: float, end: float) -> float:
         """The longest time between two arrivals of one of these partitions, in that time."""
