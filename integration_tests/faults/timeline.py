@@ -58,6 +58,11 @@ class Timeline:
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def total(self) -> int:
+        """How many results and dead letters it has seen."""
+        return sum(map(len, self.arrivals.values()))
+
     def longest_gap(self, partitions: Sequence[int], start: float, end: float) -> float:
         """The longest time between two arrivals of one of these partitions, in that time."""
         gaps = [0.0]
