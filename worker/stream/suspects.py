@@ -9,7 +9,8 @@ Who is killed tells nothing afterwards, so a worker leaves its note beforehand, 
     Whoever finds it knows that a worker died here; mostly the second in a row, for the first made the partition move.
 2.  Who finds it takes the documents before UNTIL one at a time, with nothing else in hand. Each commit says that the
     next one is being tried, as if it had cost a death already. So a death points at the offset that is committed.
-3.  A document that was alone in hand in as many deaths as are allowed becomes a dead letter, and the rest goes on.
+3.  A document that was alone in hand in as many deaths as are allowed becomes a dead letter. What follows it is a batch
+    again, as if the partition had just been assigned; a second one among them is found as the first was.
     One that was charged before and has been processed this time is acquitted before it is published: publishing may
     fail for reasons of the cluster, and must condemn nobody.
 
@@ -169,8 +170,11 @@ class Suspects:
             self._read(source, position, by_source[source][0].offset)
         steps: list[Step] = []
         for source in sorted(by_source.keys() & self._ranges.keys()):
+            if self._ranges[source].deaths >= self._max_deaths:
+                steps.append(self._condemned(by_source[source].pop(0)))
             steps += self._one_by_one(source, [record for record in by_source[source] if self._suspects(record)])
-        steps += self._together([record for record in records if not self._suspects(record)])
+        taken = {record[:2] for step in steps for record in step.records}
+        steps += self._together([record for record in records if record[:2] not in taken])
         return steps
 
     def _read(self, source: TopicPartition, position: Position, first: int) -> None:
@@ -195,24 +199,24 @@ class Suspects:
 
     # --- steps --------------------------------------------------------------------------------------------------
 
+    def _condemned(self, record: Record) -> Step:
+        deaths = self._ranges.pop(record.source).deaths
+        self._fresh.add(record.source)
+        self._observer.suspected(len(self._ranges))
+        document = f"{record.source.topic}/{record.source.partition}/{record.offset}"
+        log.error("document_killed_workers", document=document, deaths=deaths, consequence="It becomes a dead letter.")
+        return Step([record], deaths=deaths)
+
     def _one_by_one(self, source: TopicPartition, records: Sequence[Record]) -> Iterator[Step]:
         if not records:
             return
         until, _, deaths = self._ranges[source]
-        condemned = deaths >= self._max_deaths
-        if condemned:
-            self._tell_of(records[0], deaths)
-        else:
-            tried, left = (Note(until, records[0].offset, count) for count in (deaths + 1, deaths))
-            yield Step(outcome=Outcome({source: Part(records[0].offset, note=tried.text(), note_if_left=left.text())}))
+        tried, left = (Note(until, records[0].offset, count) for count in (deaths + 1, deaths))
+        yield Step(outcome=Outcome({source: Part(records[0].offset, note=tried.text(), note_if_left=left.text())}))
         for record, following in zip(records, [*records[1:], None], strict=True):
-            yield Step(
-                [record],
-                notes=_notes_after(record, following, until),
-                acquittal=None if condemned else self._acquittal(record, until, deaths + 1),
-                deaths=deaths if condemned else 0,
-            )
-            deaths, condemned = 0, False
+            acquittal = self._acquittal(record, until, deaths + 1)
+            yield Step([record], notes=_notes_after(record, following, until), acquittal=acquittal)
+            deaths = 0
 
     def _acquittal(self, record: Record, until: int, charged: int) -> Outcome | None:
         if charged < min(2, self._max_deaths):
@@ -231,10 +235,6 @@ class Suspects:
         if marks:
             yield Step(outcome=Outcome(marks))
         yield Step(records)
-
-    def _tell_of(self, record: Record, deaths: int) -> None:
-        document = f"{record.source.topic}/{record.source.partition}/{record.offset}"
-        log.error("document_killed_workers", document=document, deaths=deaths, consequence="It becomes a dead letter.")
 
     # --- what was committed -------------------------------------------------------------------------------------
 

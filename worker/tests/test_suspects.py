@@ -154,6 +154,18 @@ def test_after_enough_deaths_a_document_is_condemned() -> None:
     assert group.positions[P0] == Position(4)
 
 
+def test_what_follows_a_condemned_document_is_a_batch_again() -> None:
+    """It leaves a note as a first batch does; the suspicion is over."""
+    group = Group()
+    group.positions[P0] = Position(1, Note(6, 1, 3).text())
+    steps = group.plan(*records(P0, 1, 8))
+    assert offsets(steps) == [[1], [], [2, 3, 4, 5, 6, 7, 8]]
+    assert [step.deaths for step in steps] == [3, 0, 0]
+    assert steps[1].outcome is not None
+    assert steps[1].outcome.positions == {P0: Position(2, Note(9).text())}
+    assert group.observer.suspects == 0
+
+
 @pytest.mark.parametrize("max_deaths", [1, 2, 5])
 def test_whoever_was_charged_is_acquitted_before_it_is_published(max_deaths: int) -> None:
     """So that one death less than it takes, and any trouble with publishing, condemn nobody."""
