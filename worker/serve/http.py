@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR, socket
 from socketserver import TCPServer
 from typing import Any, NamedTuple
 
@@ -15,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 _JSON = "application/json"
 _CLOSE_SECONDS = 0.05  # closing takes that long at most
+# Each has a thread. Answers take milliseconds, so whoever has been here longest when one more comes is no good caller.
+_MOST_CONNECTIONS = 64
 
 
 class Answer(NamedTuple):
@@ -70,10 +74,32 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # the default of 5 makes callers wait whole seconds for a connection
 
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[socket, None] = {}  # the oldest first
+        super().__init__(address, handler)
+
     def server_bind(self) -> None:
         """Bind, without the base class's question to the name server, which may take long and is of no use here."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "clf", self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class says so
+        """Answer on a thread of its own; the oldest connection makes room where there are too many."""
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > _MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):  # it has just gone by itself
+                    oldest.shutdown(SHUT_RDWR)  # its thread finds that out, and closes it
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as above
+        """Close a connection, whoever ended it."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class says so
         """A caller that hangs up is its own business."""
@@ -93,7 +119,7 @@ def _error(sentence: str) -> bytes:
 
 def _handler(table: dict[str, Route]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds a slow caller may hold a thread
+        timeout = 10  # seconds that a caller may say nothing
         server_version = "clf"
         sys_version = ""
 

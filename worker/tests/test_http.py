@@ -114,6 +114,22 @@ def test_a_slow_caller_holds_up_nobody(server: HttpServer) -> None:
             connection.close()
 
 
+def test_a_crowd_of_silent_callers_holds_up_nobody(server: HttpServer) -> None:
+    """However many there are, their threads stay few: whoever came first makes room, and good callers are answered."""
+    before = threading.active_count()
+    crowd = [socket.create_connection((server.host, server.port)) for _ in range(100)]
+    try:
+        assert ask(server, "/status")[0].status == 200
+        crowd[0].settimeout(5)
+        assert crowd[0].recv(1) == b"", "the first one was hung up on"
+        crowd[-1].sendall(b"GET /status HTTP/1.0\r\n\r\n")
+        assert crowd[-1].recv(15) == b"HTTP/1.0 200 OK"
+        assert threading.active_count() - before < 70
+    finally:
+        for connection in crowd:
+            connection.close()
+
+
 @pytest.mark.parametrize(
     "garbage", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"GET\r\n\r\n", b"\r\n" * 50]
 )
