@@ -9,6 +9,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewPartitions,
@@ -33,6 +34,10 @@ CLEANUP = "cleanup.policy"
 HEADROOM_BYTES = 65_536
 
 _AGAIN_SECONDS = 0.05
+_VISIBLE = "DESCRIBE on topic {}, which READ and WRITE include"
+
+# How long a broker that refuses this client may take to say so.
+_REFUSAL_SECONDS = 2.0
 
 # The client annotates the class, not these methods.
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # see above
@@ -60,6 +65,7 @@ class Cluster:
         self._servers = settings["bootstrap.servers"]
         self._settings = settings
         self._members: dict[str, Consumer] = {}
+        self._protocol = settings.get("security.protocol", "plaintext")
         self._timeout = timeout_seconds
         self._clock = SystemClock()
         self._last_error: KafkaError | None = None
@@ -70,8 +76,8 @@ class Cluster:
             raise ClusterError(f"The Kafka settings are not accepted: {error.args[0]}") from error
 
     def _on_error(self, error: KafkaError) -> None:
-        # Refused credentials say why no broker answers; that none does, and that none can be reached, say less.
-        if self._last_error is None or not advice(self._last_error, NOTHING):
+        # Refused credentials say why no broker answers; that one cannot be reached says less, that none can, nothing.
+        if self._last_error is None or _says(error) >= _says(self._last_error):
             self._last_error = error
         log_client_error(error)
 
@@ -103,10 +109,7 @@ class Cluster:
         Raises:
             ClusterError: no broker answers, or a topic may not be seen.
         """
-        try:
-            metadata = self._client.list_topics(timeout=self._timeout)
-        except KafkaException as error:
-            raise self._unreachable(error) from error
+        metadata = self._metadata()
         found = {
             name: len(topic.partitions)
             for name, topic in metadata.topics.items()
@@ -114,6 +117,18 @@ class Cluster:
         }
         self._refuse_hidden(name for name in names if name not in found)
         return found
+
+    def _metadata(self) -> ClusterMetadata:
+        """Does not wait the whole time for brokers that have said why they refuse this client."""
+        try:
+            return self._client.list_topics(timeout=min(_REFUSAL_SECONDS, self._timeout))
+        except KafkaException as error:
+            if advice(self._reason(error), NOTHING) or self._timeout <= _REFUSAL_SECONDS:
+                raise self._unreachable(error) from error
+        try:
+            return self._client.list_topics(timeout=self._timeout - _REFUSAL_SECONDS)
+        except KafkaException as error:
+            raise self._unreachable(error) from error
 
     def _refuse_hidden(self, names: Iterable[str]) -> None:
         """A list of all topics leaves out what its reader may not see. Asked for by name, a broker says so."""
@@ -125,7 +140,7 @@ class Cluster:
         ).items():
             error = future.exception()
             if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                raise self._refused(f"looking for topic {name}", error, Needs(on_topic("DESCRIBE", name))) from error
+                raise self._refused(f"looking for topic {name}", error, Needs([_VISIBLE.format(name)])) from error
 
     def create(self, name: str, partitions: int, replication: int, config: Mapping[str, str]) -> None:
         """Create one topic. One that exists already is left as it is."""
@@ -228,11 +243,22 @@ class Cluster:
             except KafkaException as error:
                 raise self._refused(f"deleting topic {name}", error, Needs(on_topic("DELETE", name))) from error
 
+    def _reason(self, error: KafkaException) -> KafkaError:
+        """What the client knows better than "transport failure"."""
+        self._client.poll(0)
+        reason: KafkaError = self._last_error or error.args[0]
+        return reason
+
     def _unreachable(self, error: KafkaException) -> ClusterError:
-        self._client.poll(0)  # delivers what the client knows better than "transport failure"
-        told = self._last_error or error.args[0]
+        told = self._reason(error)
         if help_ := advice(told, NOTHING):
             return ClusterError(f"{self._servers} refuses this client: {told.str()}. {help_}")
+        if told.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - public, named after librdkafka's
+            # A port that nobody listens on would have been reported as that.
+            return ClusterError(
+                f"{self._servers} takes connections and closes them: security.protocol in --kafka-config, "
+                f"{self._protocol}, is not what that port speaks, or no Kafka broker is there."
+            )
         return ClusterError(
             f"No Kafka broker answers at {self._servers}: {told.str()}. Start one with `clf kafka start`, or name "
             "yours with --bootstrap-servers (CLF_BOOTSTRAP_SERVERS) and its security settings with --kafka-config."
@@ -241,6 +267,13 @@ class Cluster:
     def _refused(self, doing: str, error: KafkaException, needs: Needs) -> ClusterError:
         sentence = f"The broker refused while {doing}: {error.args[0].str()}."
         return ClusterError(f"{sentence} {advice(error.args[0], needs)}".rstrip())
+
+
+def _says(error: KafkaError) -> int:
+    """How much an error says of why no broker answers."""
+    if advice(error, NOTHING):
+        return 2
+    return int(error.code() != KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001 - public, named after librdkafka's
 
 
 def problems(topics: Topics, found: Mapping[str, TopicInfo]) -> list[str]:

@@ -247,7 +247,8 @@ class TopicReader:
 
     def poll(self, max_records: int, timeout: float) -> list[Record]:
         """Up to `max_records` records; waits `timeout` seconds at most."""
-        return to_records(self._consumer.consume(max_records, timeout), Needs(on_topic("READ", *self._topics)))
+        messages = [m for m in self._consumer.consume(max_records, timeout) if not _concerns_the_group(m.error())]
+        return to_records(messages, Needs(on_topic("READ", *self._topics)))
 
     def batches_to(self, ends: Mapping[TopicPartition, int]) -> Iterator[list[Record]]:
         """Every record of the assigned partitions before these end offsets; 0 means that there is none.
@@ -277,6 +278,11 @@ class TopicReader:
     def close(self) -> None:
         """Let go."""
         self._consumer.close()
+
+
+def _concerns_the_group(error: KafkaError | None) -> bool:
+    """The client looks for the coordinator of the group that it demands, and may be denied: nothing depends on it."""
+    return error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
 
 
 def to_records(messages: list[Message], needs: Needs) -> list[Record]:

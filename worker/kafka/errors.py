@@ -1,5 +1,6 @@
 """The one place that reads client errors: a table from their names to what must be done."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -115,6 +116,24 @@ _ADVICE: Final = {
     "INCONSISTENT_GROUP_PROTOCOL": "Another kind of consumer is in this --group.",
 }
 
+# What TLS refuses has no name of its own, and comes under several; what it says is OpenSSL's.
+_TLS_ADVICE: Final = (
+    (
+        re.compile(r"certificate verify failed"),
+        (
+            "The broker's certificate is of no authority in ssl.ca.location (--kafka-config), or for another host name "
+            "than the broker is reached by."
+        ),
+    ),
+    (
+        re.compile(r"SSL alert number (4[2-8]|116)\b"),  # RFC 8446, section 6: all that is said of certificates
+        (
+            "The broker asks for a certificate of this client, and takes none or not this one: see "
+            "ssl.certificate.location and ssl.key.location in --kafka-config."
+        ),
+    ),
+)
+
 
 class ClientError(Protocol):
     """What confluent_kafka.KafkaError tells of an error."""
@@ -168,7 +187,7 @@ def advice(error: ClientError, needs: Needs) -> str:
     }.get(name)
     if rights:
         return f"The user of this client needs the right {' and the right '.join(rights)}."
-    return _ADVICE.get(name, "")
+    return _ADVICE.get(name) or next((help_ for said, help_ in _TLS_ADVICE if said.search(error.str())), "")
 
 
 def translate(error: ClientError, doing: str, needs: Needs = NOTHING) -> StreamError:

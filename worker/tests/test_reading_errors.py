@@ -10,6 +10,7 @@ from confluent_kafka import TopicPartition as ClientPartition
 from worker.clock import SystemClock
 from worker.kafka import settings as kafka_settings
 from worker.kafka.admin import Cluster, ClusterError
+from worker.kafka.consumer import TopicReader
 from worker.kafka.producer import AtLeastOncePublisher
 from worker.stream.deadline import Deadline
 from worker.stream.errors import DeniedError, FatalError
@@ -147,6 +148,17 @@ def test_at_least_once(mock_cluster: MockCluster, reading: Callable[..., Reading
     error = raised_by(lambda: publisher.acknowledge({SOURCE: Position(1)}))
     publisher.close()
     assert type(error) is (row.raised or type(None)), error
+
+
+def test_a_reader_needs_no_right_on_a_group(mock_cluster: MockCluster) -> None:
+    """The client demands a group, and looks for its coordinator; a plain reader has no use for either."""
+    mock_cluster.fail(Api.FIND_COORDINATOR, *["GROUP_AUTHORIZATION_FAILED"] * 20)
+    reader = TopicReader(base(mock_cluster, "consumer"))
+    try:
+        ends = reader.assign(DOCUMENTS, 1, from_beginning=True)
+        assert sum(map(len, reader.batches_to(ends))) == ends[SOURCE] > 0
+    finally:
+        reader.close()
 
 
 # --- the start ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Credentials that are not accepted. The mock cluster knows no SASL, so this speaks just enough of the protocol."""
 
+import re
 import struct
 import threading
 from collections.abc import Iterator
@@ -8,10 +9,13 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from worker.clock import SystemClock
 from worker.kafka import settings as kafka_settings
 from worker.kafka.admin import Cluster, ClusterError
 from worker.tests.mock_cluster import codes
 
+CLOCK = SystemClock()
+FAILURE = KafkaException(KafkaError(KafkaError._TRANSPORT))
 API_VERSIONS, SASL_HANDSHAKE, SASL_AUTHENTICATE = 18, 17, 36
 SUPPORTED = ((API_VERSIONS, 0, 0), (SASL_HANDSHAKE, 0, 1), (SASL_AUTHENTICATE, 0, 0))
 
@@ -48,16 +52,35 @@ class Connection(BaseRequestHandler):
             stream.flush()
 
 
-@pytest.fixture
-def suspicious_broker() -> Iterator[str]:
-    """Its address."""
-    with ThreadingTCPServer(("127.0.0.1", 0), Connection) as server:
+def serving(handler: type[BaseRequestHandler]) -> Iterator[str]:
+    """Its address, while it is served."""
+    with ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield "{}:{}".format(*server.server_address)
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def suspicious_broker() -> Iterator[str]:
+    """Its address."""
+    yield from serving(Connection)
+
+
+class Mute(BaseRequestHandler):
+    """Hangs up, as a port for TLS does on plain text."""
+
+    def handle(self) -> None:
+        """Wait for the first bytes."""
+        self.request.recv(1)
+
+
+@pytest.fixture
+def mute_broker() -> Iterator[str]:
+    """Its address."""
+    yield from serving(Mute)
 
 
 def test_wrong_credentials_at_the_start(suspicious_broker: str) -> None:
@@ -68,9 +91,11 @@ def test_wrong_credentials_at_the_start(suspicious_broker: str) -> None:
         "sasl.username": "clf",
         "sasl.password": "guessed",
     }
-    cluster = Cluster(kafka_settings.common(suspicious_broker, properties, "admin"), timeout_seconds=1.0)
+    cluster = Cluster(kafka_settings.common(suspicious_broker, properties, "admin"), timeout_seconds=30.0)
+    started = CLOCK.monotonic()
     with pytest.raises(ClusterError) as caught:
         cluster.partitions(["documents"])
+    assert CLOCK.monotonic() - started < 15, "a refusal is not waited out"
     sentence = str(caught.value)
     assert f"{suspicious_broker} refuses this client" in sentence
     assert "Invalid password" in sentence
@@ -83,4 +108,28 @@ def test_the_consequence_does_not_hide_the_reason() -> None:
     cluster = Cluster({"bootstrap.servers": "127.0.0.1:1"})
     for code in (KafkaError._AUTHENTICATION, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
         cluster._on_error(KafkaError(code))
-    assert "refuses this client" in str(cluster._unreachable(KafkaException(KafkaError(KafkaError._TRANSPORT))))
+    assert "refuses this client" in str(cluster._unreachable(FAILURE))
+
+
+@pytest.mark.parametrize(
+    ("said", "helps"),
+    [
+        ("SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: x", r"ssl\.ca\.location"),
+        ("Receive failed: error:0A000412:SSL routines::x: SSL alert number 42 (after 1ms)", r"ssl\.certificate"),
+        ("Receive failed: error:0A00045C:SSL routines::x: SSL alert number 116 (after 1ms)", r"ssl\.certificate"),
+        ("SSL handshake failed: error:0A000410:SSL routines::x: SSL alert number 40 (after 1ms)", r"--kafka-config\.$"),
+    ],
+)
+def test_what_tls_refuses(said: str, helps: str) -> None:
+    """Whose certificate is not accepted is told by OpenSSL's words only; all others get the general advice."""
+    cluster = Cluster({"bootstrap.servers": "127.0.0.1:1"})
+    cluster._on_error(KafkaError(KafkaError._SSL, said))
+    cluster._on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "0/1 brokers are down"))
+    assert re.search(helps, str(cluster._unreachable(FAILURE)))
+
+
+def test_a_port_that_hangs_up(mute_broker: str) -> None:
+    """All that the client says of one is that all brokers are down; that it speaks another protocol is likelier."""
+    cluster = Cluster({"bootstrap.servers": mute_broker}, timeout_seconds=1.0)
+    with pytest.raises(ClusterError, match=r"takes connections and closes them: security\.protocol .* plaintext"):
+        cluster.partitions(["documents"])
