@@ -12,15 +12,15 @@ NEWS ?= ../shared/data/news
 # Tests that do not look at milliseconds run two at a time, with a broker for each of the two; the others come last.
 # Those that take longest begin first, or one core would wait for the last of them.
 PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score \
-	faults alerts rules verify partitions ports tools reload stuck killer capacity slow_host signed_store wheel kernel_script \
+	faults security alerts rules verify partitions ports tools reload stuck killer hostile_ports capacity slow_host signed_store wheel kernel_script \
 	consul_agent))
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults bench fuzz clean
+.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults bench fuzz fuzz-ports audit clean
 
 help: ## List these recipes
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: $(INSTALLED) kernel jars ## Install everything into .venv, and fetch the local broker's jars
 
@@ -49,9 +49,9 @@ test: setup ## Lint, types, unit tests, integration tests on a real broker. BROK
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(TWO_AT_A_TIME) $(PATIENT) training models worker schemas
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests $(addprefix --ignore=,$(PATIENT))
 
-thorough: setup ## The tests that take minutes and are left out of `test`: real articles, a real schema registry
-	CLF_THOROUGH=1 $(BIN)/pytest $(TWO_AT_A_TIME) integration_tests/test_quality.py integration_tests/test_native_articles.py \
-		integration_tests/test_schema_registry.py
+thorough: setup ## The tests that take minutes and are left out of `test`: real articles, a real schema registry, every right
+	CLF_THOROUGH=1 $(BIN)/pytest $(TWO_AT_A_TIME) \
+		$(addprefix integration_tests/test_,$(addsuffix .py,quality native_articles schema_registry security))
 
 consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once
 	@$(BIN)/python -m integration_tests.consul_agent build
@@ -91,6 +91,18 @@ fuzz: ## Look for pages and bundles that hurt the native scorer, SECONDS=600 for
 	@cd models/kernel && for target in texts bundle; do mkdir -p fuzz/corpus/$$target && \
 		ASAN_OPTIONS=malloc_context_size=0 cargo +nightly fuzz run --no-trace-compares $$target fuzz/corpus/$$target fuzz/seeds/$$target \
 			-- -max_total_time=$(SECONDS) -timeout=30 -print_final_stats=1 || exit 1; done
+
+fuzz-ports: setup ## Let hostile callers loose on the open ports of real processes, SECONDS=600 for each port
+	$(BIN)/python -m integration_tests.hostile --seconds $(SECONDS)
+
+audit: $(INSTALLED) ## Is what is installed pinned, its licence allowed, and (needs the network, pip-audit, cargo-audit) without known holes?
+	@! $(BIN)/pip freeze --exclude-editable | grep -vixFf constraints.txt || \
+		{ echo "That is installed, but not as constraints.txt pins it: make clean setup"; exit 1; }
+	$(BIN)/pytest -q worker/tests/test_dependencies.py
+	@for needed in "pip-audit --version|pipx install pip-audit" "cargo audit --version|cargo install cargo-audit"; do \
+		$${needed%%|*} > /dev/null 2>&1 || { echo "Missing: \`$${needed%%|*}\` does not run. Try: $${needed##*|}"; exit 1; }; done
+	pip-audit --strict --no-deps --disable-pip -r constraints.txt # without --strict, what it cannot look up counts as good
+	cd models/kernel && cargo audit
 
 clean: ## Remove everything that setup, tests and the demo made here
 	@if [ -x $(BIN)/clf ]; then $(BIN)/clf kafka stop --delete-data || true; fi
