@@ -45,7 +45,7 @@ def test_a_killed_worker_is_told_and_its_successor_too(system: System, tmp_path:
             pager.notices.clear()
             worker.kill()
             wait_until(lambda: pager.heard("ClfNoMembers", "firing"), "the pager hears of it", PATIENT_S)
-            assert watching.alerts()["ClfTargetDown"] == "firing", "the cause is known too"
+            wait_until(lambda: watching.alerts().get("ClfTargetDown") == "firing", "the cause is known too", PATIENT_S)
             [told] = pager.heard("ClfNoMembers", "firing")[:1]
             assert told["labels"]["severity"] == "critical"
             assert told["annotations"]["summary"] == "No worker has a partition"
