@@ -12,12 +12,12 @@ NEWS ?= ../shared/data/news
 # Tests that do not look at milliseconds run two at a time, with a broker for each of the two; the others come last.
 # Those that take longest begin first, or one core would wait for the last of them.
 PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score \
-	faults security alerts rules verify partitions ports tools reload stuck killer hostile_ports capacity slow_host signed_store wheel kernel_script \
+	faults faults_figures security alerts rules compare verify partitions ports tools reload stuck killer hostile_ports capacity slow_host signed_store wheel kernel_script \
 	consul_agent))
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults bench fuzz fuzz-ports audit clean
+.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults compare bench fuzz fuzz-ports audit clean
 
 help: ## List these recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -77,8 +77,11 @@ integration: setup ## Integration tests only
 java: setup ## Build the Java client (deploy/clients/java) and run its tests against the real server
 	$(BIN)/pytest integration_tests/test_java_client.py
 
-faults: setup ## Break real workers on a real broker in every way and audit them after each; a quarter of an hour. FAULTS="--fault kill"
+faults: setup ## Break real workers on a real broker in every way and audit them after each; half an hour. FAULTS="--fault kill"
 	$(BIN)/python -m integration_tests.faults $(FAULTS)
+
+compare: setup ## clf beside MLServer and Quix Streams under the same kills; a quarter of an hour. COMPARE="--seed 7"
+	$(BIN)/python -m integration_tests.compare $(COMPARE)
 
 bench: setup ## Measure scoring, throughput and latency beside references, on the real articles where they are present (NEWS=folder)
 	$(BIN)/clf bench score $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file)) --open --growth

@@ -1,6 +1,6 @@
 """What integration tests need of Kafka: topics, records in, records out. Every wait has a deadline."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, cast
@@ -114,7 +114,12 @@ class Kafka:
         return count
 
     def read(self, topic: str, *, committed: bool = True, timeout_s: float = TIMEOUT_S) -> list[Record]:
-        """All records from the beginning of a topic to its present end, by partition and offset.
+        """All records from the beginning of a topic to its present end, by partition and offset; see `stream`."""
+        records = self.stream(topic, committed=committed, timeout_s=timeout_s)
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+
+    def stream(self, topic: str, *, committed: bool = True, timeout_s: float = TIMEOUT_S) -> Iterator[Record]:
+        """All records from the beginning of a topic to its present end, those of one partition in their order.
 
         Args:
             topic: must exist.
@@ -127,7 +132,7 @@ class Kafka:
         speed = {"fetch_wait_max_ms": 20, "enable_partition_eof": True}
         consumer = self.consumer("clf-test-reader", isolation_level=isolation, **speed)
         try:
-            return sorted(_read_to_end(consumer, topic, timeout_s), key=lambda r: (r.partition, r.offset))
+            yield from _read_to_end(consumer, topic, timeout_s)
         finally:
             consumer.close()
 

@@ -17,6 +17,7 @@ import pytest
 from integration_tests.broker import Kafka, Record, ToSend
 from schemas.document import Document, decode_document
 from worker.clock import SystemClock
+from worker.kafka.admin import HEADROOM_BYTES
 
 CLF = (sys.executable, "-m", "worker")
 # For what takes minutes and changes seldom.
@@ -53,9 +54,10 @@ class System:
         return self.documents, self.classifications, self.dead_letters
 
     @contextmanager
-    def with_topics(self, partitions: int = 4) -> Iterator["System"]:
-        """The system with its topics, empty at first; they are deleted at the end."""
-        for topic, size in zip(self.topics, (1_048_588, 1_200_000, 1_200_000), strict=True):
+    def with_topics(self, partitions: int = 4, max_bytes: int = 1_048_588) -> Iterator["System"]:
+        """The system with its topics, empty at first, for documents of `max_bytes`; they are deleted at the end."""
+        outcome = max_bytes + HEADROOM_BYTES
+        for topic, size in zip(self.topics, (max_bytes, outcome, outcome), strict=True):
             self.kafka.create_topic(topic, partitions, {"max.message.bytes": str(size)})
         try:
             yield self

@@ -3,6 +3,7 @@
 import random
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -11,15 +12,26 @@ import orjson
 
 from integration_tests.faults.faults import FAULTS
 from integration_tests.faults.report import as_json, markdown, told
+from integration_tests.faults.soak import SOAK
 from integration_tests.faults.stage import Verdict
 from integration_tests.faults.suite import trained, verdicts_of
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--fault", "names", multiple=True, type=click.Choice([f.name for f in FAULTS]), help="Only these. [all]")
+@click.option(
+    "--fault", "names", multiple=True, type=click.Choice([f.name for f in FAULTS]), help="Only these. [all but soak]"
+)
 @click.option("--seed", type=click.IntRange(0), help="To repeat a run; without it a random one, which is printed.")
+@click.option("--minutes", default=SOAK.rounds, show_default=True, type=click.IntRange(1), help="How long soak takes.")
+@click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for the models, trained when there are none. [default: trained anew, and removed]",
+)
 @click.option("--json", "json_file", type=click.File("wb"), help="All figures as JSON to this file, - for stdout.")
-def faults(names: tuple[str, ...], seed: int | None, json_file: IO[bytes] | None) -> None:
+def faults(
+    names: tuple[str, ...], seed: int | None, minutes: int, models: Path | None, json_file: IO[bytes] | None
+) -> None:
     """Break a system of real workers in every way in turn, and audit it after each.
 
     \b
@@ -27,12 +39,13 @@ def faults(names: tuple[str, ...], seed: int | None, json_file: IO[bytes] | None
     """  # noqa: D301 - \b is click's mark for a paragraph it must not wrap
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     click.echo(f"seed {seed}", err=True)
-    chosen = [fault for fault in FAULTS if not names or fault.name in names]
+    wanted = [fault for fault in FAULTS if fault.name in names or not (names or fault.on_request)]
+    chosen = [replace(fault, rounds=minutes) if fault is SOAK else fault for fault in wanted]
 
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="clf-faults-") as folder:
         directory = Path(folder)
-        for verdict in verdicts_of(chosen, seed, trained(directory / "models"), directory):
+        for verdict in verdicts_of(chosen, seed, trained(models or directory / "models"), directory):
             verdicts.append(verdict)
             click.echo(told(verdict), err=True)
     click.echo(markdown(verdicts, {fault.name: fault.title for fault in FAULTS}))

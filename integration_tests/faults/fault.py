@@ -19,6 +19,10 @@ class Fault:
     setting: Setting = Setting()  # noqa: RUF009 - it is frozen
     steady_fleet: bool = False
     """Whether no worker is started anew, so that what they hold and tell can be compared with before."""
+    warm: bool = True
+    """Whether it befalls a system at work; if not, it starts the workers itself."""
+    on_request: bool = False
+    """Whether it runs only when it is asked for by name."""
 
 
 Inject = Callable[[Stage, Verdict, int], None]

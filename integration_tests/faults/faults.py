@@ -4,13 +4,16 @@ import random
 import signal
 from functools import partial
 
+from integration_tests.faults.backlog_faults import FAULTS_OF_BACKLOGS
 from integration_tests.faults.cluster_faults import FAULTS_OF_THREE
 from integration_tests.faults.disk_faults import FAULTS_OF_DISKS
 from integration_tests.faults.document_faults import FAULTS_OF_DOCUMENTS
 from integration_tests.faults.fault import RECOVERY_SECONDS, Fault, Inject, recover
 from integration_tests.faults.fleet import Point
 from integration_tests.faults.points import POINTS
+from integration_tests.faults.poison_faults import FAULTS_OF_POISON
 from integration_tests.faults.proxy import Network
+from integration_tests.faults.soak import SOAK
 from integration_tests.faults.stage import Setting, Stage, Verdict
 from integration_tests.faults.topic_faults import FAULTS_OF_TOPICS
 from integration_tests.system import CLF, WorkerProcess, wait_until
@@ -155,16 +158,6 @@ def storm(stage: Stage, verdict: Verdict, rounds: int) -> None:
     stage.await_recovery(verdict, end, within=RECOVERY_SECONDS)
 
 
-def poison(stage: Stage, verdict: Verdict, rounds: int) -> None:
-    """One record in a hundred is no document; exactly those end as dead letters, as the audit recomputes."""
-    stage.clock.sleep(2.0 * rounds)
-    verdict.rounds = rounds
-    stage.await_recovery(verdict, stage.clock.monotonic(), within=RECOVERY_SECONDS)
-    letters = stage.system.letters()
-    verdict.facts["dead letters"] = len(letters)
-    verdict.must(len(letters) > 0, "there were no dead letters")
-
-
 def kill_broker(seconds: float) -> Inject:
     """The broker is killed, and comes back after some seconds with its data."""
 
@@ -249,7 +242,7 @@ FAULTS = (
         rounds=6,
         setting=Setting(options=("--delivery", "at-least-once")),
     ),
-    Fault("poison", "1 % of the records are no documents", poison, 3, Setting(poison=0.01), steady_fleet=True),
+    *FAULTS_OF_POISON,
     Fault("reload", "other models become active under load", reload, 6, steady_fleet=True),
     Fault("network-5", "network cut for 5 s", network((Network.CUT, 5.0)), 2, _PROXIED),
     Fault("network-20", "network cut for 20 s", network((Network.CUT, 20.0)), 1, _PROXIED),
@@ -265,4 +258,6 @@ FAULTS = (
     *FAULTS_OF_DOCUMENTS,
     *FAULTS_OF_DISKS,
     *FAULTS_OF_THREE,
+    *FAULTS_OF_BACKLOGS,
+    SOAK,
 )

@@ -74,7 +74,7 @@ class Fleet:
     def await_ready(self, *slots: int) -> None:
         """Wait until these workers have partitions."""
         for slot in slots:
-            wait_until(partial(self._is_ready, slot), f"worker {slot} has partitions", 60)
+            wait_until(partial(self._is_ready, slot), f"worker {slot} has partitions", 120)
 
     def _is_ready(self, slot: int) -> bool:
         with suppress(OSError, KeyError, ValueError):

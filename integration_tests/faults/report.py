@@ -35,8 +35,12 @@ def _row(verdict: Verdict, title: str) -> str:
     lost, doubled, reordered = (verdict.findings.get(kind, 0) for kind in ("missing", "doubled", "reordered"))
     other = sum(verdict.findings.values()) - lost - doubled - reordered
     gaps = ", ".join(f"{seconds:.1f} ({of})" for of, seconds in verdict.longest_gap.items())
-    facts = "".join(f"; {name} {value:.2f}" for name, value in verdict.facts.items())
+    facts = "".join(f"; {name} {_number(value)}" for name, value in verdict.facts.items())
     recovery = "" if verdict.recovery is None else f"{verdict.recovery:.1f}"
     holds = "skipped" if verdict.skipped else "yes" if verdict.holds else "**no**"
     cells = (title + facts, verdict.rounds, f"{verdict.documents:,}", lost, doubled, reordered, other, gaps, recovery)
     return "| " + " | ".join(map(str, cells)) + f" | {holds} |"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) or value >= 100 else f"{value:,.2f}"

@@ -24,8 +24,8 @@ from worker.kafka.local_broker import LocalBroker
 
 WARM_SECONDS = 2.0
 STEADY_SECONDS = 4.0
-DRAIN_SECONDS = 60.0
-_MEMORY_SLACK = 64 * 2**20
+DRAIN_SECONDS = 120.0
+_START_SECONDS = 120.0  # on a machine with much else to do
 _THREADS_SLACK, _DESCRIPTORS_SLACK = 2, 8
 _OPTIONS = ("--log-level", "info", "--group-protocol", "classic")
 
@@ -94,8 +94,12 @@ class Setting:
     partitions: int = 6
     workers: int = 3
     rate: float = 1200.0
-    poison: float = 0.0
+    odd: float = 0.0
+    """The share of records that are odd, most of them no documents; see `odd`."""
+    max_record_bytes: int = 1_048_588
     options: tuple[str, ...] = ()
+    memory_slack: int = 64 * 2**20
+    """What a worker may have grown by, where none was started anew."""
     disk_mib: int = 0
     own_models: bool = False
     """Whether this system has a model store of its own, on its small disk."""
@@ -146,7 +150,7 @@ class Stage:
         self.clock = clock
         self.random = random.Random(seed)  # noqa: S311 - no secret
         servers = system.kafka.bootstrap_servers
-        plan = Plan(setting.partitions, setting.rate, setting.poison, seed)
+        plan = Plan(setting.partitions, setting.rate, setting.odd, seed)
         self.generator = Generator(servers, system.documents, plan, around.documents, clock)
         topics = dict.fromkeys((system.classifications, system.dead_letters), setting.partitions)
         self.timeline = Timeline(servers, topics, system.dead_letters, clock)
@@ -178,7 +182,8 @@ class Stage:
         self.fleet.await_ready(*range(self.setting.workers))
         self.timeline.start()
         self.generator.start()
-        wait_until(lambda: len(self.timeline.arrivals) == self.setting.partitions, "every partition is at work")
+        partitions = self.setting.partitions
+        wait_until(lambda: len(self.timeline.arrivals) == partitions, "every partition is at work", _START_SECONDS)
         self.clock.sleep(WARM_SECONDS)
         began = self.clock.monotonic()
         self.clock.sleep(STEADY_SECONDS)
@@ -239,7 +244,7 @@ class Stage:
         for slot, now in self.fleet.footprints().items():
             before = self.footprints[slot]
             verdict.must(
-                now.memory <= before.memory + _MEMORY_SLACK
+                now.memory <= before.memory + self.setting.memory_slack
                 and now.threads <= before.threads + _THREADS_SLACK
                 and now.descriptors <= before.descriptors + _DESCRIPTORS_SLACK,
                 f"worker {slot} held {before} before and {now} after",
@@ -249,17 +254,21 @@ class Stage:
 
     def _compare_readers(self, verdict: Verdict) -> None:
         """The reader that was there and one that comes now see the same records in the same order."""
+        now: dict[tuple[str, int], list[int]] = {}
         for topic in (self.system.classifications, self.system.dead_letters):
-            now: dict[int, list[int]] = {}
-            for record in self.system.kafka.read(topic):
-                now.setdefault(record.partition, []).append(record.offset)
-            then = {partition: seen for (name, partition), seen in self.timeline.seen.items() if name == topic}
-            verdict.must(then == now, f"two readers of {topic} saw different records")
+            for record in self.system.kafka.stream(topic, timeout_s=self._patience(verdict)):
+                now.setdefault((topic, record.partition), []).append(record.offset)
+        verdict.must(self.timeline.seen == now, "two readers saw different records")
+
+    @staticmethod
+    def _patience(verdict: Verdict) -> float:
+        """Seconds for whatever reads everything, on a busy machine."""
+        return 300.0 + verdict.documents / 2000
 
     def _audit(self, verdict: Verdict) -> None:
         options = ("--json", "--recompute", "1", "--models", str(self.models), "--patience", "15")
         command = [*CLF, "verify", *self.system.options(), *options]
-        found = subprocess.run(command, capture_output=True, check=False, timeout=300)
+        found = subprocess.run(command, capture_output=True, check=False, timeout=self._patience(verdict))
         assert found.returncode in {0, 1}, f"clf verify ended with {found.returncode}: {found.stderr.decode()}"
         report = orjson.loads(found.stdout)
         verdict.findings = {kind: count for kind, count in report["findings"].items() if count}
@@ -276,7 +285,7 @@ def staged(around: Surroundings, setting: Setting, name: str, seed: int) -> Iter
     system = System(kafka, directory, f"documents.{name}", f"results.{name}", f"dead.{name}", f"group.{name}")
     with ExitStack() as stack:
         disk = stack.enter_context(mounted(directory / "disk", setting.disk_mib)) if setting.disk_mib else None
-        stack.enter_context(system.with_topics(setting.partitions))
+        stack.enter_context(system.with_topics(setting.partitions, setting.max_record_bytes))
         stage = Stage(system, around, setting, seed, disk)
         try:
             yield stage

@@ -22,8 +22,8 @@ _BROKER_DISK_MIB = 512
 
 
 def trained(directory: Path) -> Path:
-    """A store with two models of each language of the sample corpus."""
-    for path in SAMPLE:
+    """A store with two models of each language of the sample corpus; what is there already is left as it is."""
+    for path in SAMPLE if not directory.exists() else ():
         train(path, directory, "--c", "0.3")  # the version that `reload` changes to and fro
         train(path, directory)
     return directory
@@ -51,7 +51,8 @@ class Suite:
         verdict = Verdict(fault.name, seed)
         try:
             with staged(self._around, fault.setting, f"{fault.name}.{seed}", seed) as stage:
-                stage.warm_up()
+                if fault.warm:
+                    stage.warm_up()
                 fault.inject(stage, verdict, fault.rounds if rounds is None else rounds)
                 stage.finish(verdict, steady_fleet=fault.steady_fleet)
                 if verdict.findings:

@@ -34,6 +34,9 @@ _SCOPES = ("consumer", "producer")
 _MESSAGE_MAX_BYTES = 100_000_000
 _BATCH_BYTES = 1_000_000  # librdkafka's own default
 
+# What one answer to a fetch may hold, as compressed as it was sent: what librdkafka asks of one partition by default.
+_ANSWER_BYTES = 2**20
+
 
 class SettingsError(ValueError):
     """The properties file, or a setting in it, cannot be used."""
@@ -97,8 +100,13 @@ def common(bootstrap_servers: str, properties: Mapping[str, str], scope: str) ->
 def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
     """The settings of the worker's consumer; those of `base` win where both may set one."""
     settings: Settings = {
-        # Bounds what is fetched ahead, in all partitions together.
+        # What is fetched ahead, in all partitions together, is bounded by bytes and, since small records cost more than
+        # their bytes, by their number; one answer more may come on top of that.
         "queued.max.messages.kbytes": 32_768,
+        "queued.min.messages": 20_000,
+        # The client begins each request one partition further than the last. Answers of 50 MB, its default, serve those
+        # in front again and again before the others have their first turn.
+        "fetch.max.bytes": _ANSWER_BYTES,
         # How long a partition waits once that bound was met. The default of a second starves a fast worker.
         "fetch.queue.backoff.ms": 20,
         "statistics.interval.ms": 1000,

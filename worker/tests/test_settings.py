@@ -120,6 +120,13 @@ def test_the_consumer_commits_nothing_by_itself() -> None:
     assert {key: settings[key] for key in expected} == expected
 
 
+def test_an_answer_is_one_turn() -> None:
+    """What is fetched ahead is bounded, and one answer to a fetch holds no more than one partition's turn."""
+    settings = consumer({}, "g", GroupProtocol.CLASSIC)
+    assert (settings["fetch.max.bytes"], settings["queued.min.messages"]) == (2**20, 20_000)
+    assert settings["queued.max.messages.kbytes"] == 32_768
+
+
 def test_the_consumer_protocol_leaves_assignment_to_the_broker() -> None:
     """KIP-848 takes neither an assignor nor a session timeout: librdkafka refuses both."""
     settings = consumer({}, "g", GroupProtocol.CONSUMER)
