@@ -12,7 +12,7 @@ NEWS ?= ../shared/data/news
 # Tests that do not look at milliseconds run two at a time, with a broker for each of the two; the others come last.
 # Those that take longest begin first, or one core would wait for the last of them.
 PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score \
-	faults faults_figures security alerts rules compare verify partitions ports tools reload stuck killer hostile_ports capacity slow_host signed_store wheel kernel_script \
+	faults faults_figures security alerts rules compare verify partitions ports tools reload stuck killer hostile_ports capacity slow_host status_page signed_store wheel kernel_script \
 	consul_agent))
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 

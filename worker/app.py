@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -33,6 +33,9 @@ from worker.kafka.settings import Settings, SettingsError
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.live_models import LiveModels, open_live_models
 from worker.model_reloads import ModelReloads, start_reloads
+from worker.page.page import StatusPage
+from worker.page.snapshots import Snapshots
+from worker.page.worker_page import WorkerPage
 from worker.partition_watch import Partitions, PartitionWatch
 from worker.serve.http import HttpServer, routes
 from worker.serve.metrics import Metrics
@@ -133,17 +136,21 @@ class _Worker:
         )
         self.has_run = False  # whether it ever had a partition
 
+        self._slot = ""
+        self._snapshots = Snapshots(self._metrics.collect, clock)
+
     def run(self, signals: StopSignals) -> int:
         """Live once. Raises what kept it from starting or from going on."""
         http = self._open_http()
         try:
             with Slot(self._config.group.group, self._config.group.slot) as slot:
+                self._slot = slot.name
                 running = self._start(slot)
                 log.info("started", slot=slot.name, metrics=f"http://{http.host}:{http.port}/metrics")
                 self._watchdog = self._watchdog_of(running.loop)
                 with (
                     self._watchdog.running(),
-                    every(min(_TICK_SECONDS, self._config.slow_host.slow_window), self._slow_node.look),
+                    self._observed(),
                 ):
                     self._serve(running.loop, signals)
                 self._stop(running)
@@ -180,7 +187,7 @@ class _Worker:
             server = HttpServer(
                 config.http_host,
                 config.http_port,
-                routes(self._not_ready_because, self._metrics.exposition),
+                routes(self._not_ready_because, self._metrics.exposition, StatusPage(self._page(), self._clock)),
             )
             write_service_file(config.service_file, {HEALTH: f"{server.host}:{server.port}"})
         except OSError as error:
@@ -193,6 +200,22 @@ class _Worker:
     def _not_ready_because(self) -> str | None:
         stuck = self._watchdog.reason if self._watchdog else None
         return self._lifecycle.not_ready_because or stuck or self._slow_node.reason
+
+    def _page(self) -> WorkerPage:
+        return WorkerPage(
+            group=self._config.group.group,
+            slot=lambda: self._slot,
+            not_ready_because=self._not_ready_because,
+            snapshots=self._snapshots,
+            recent=self._metrics.recent,
+            slow_node=self._slow_node,
+            watched=self._config.slow_host.slow_factor > 0,
+            clock=self._clock,
+        )
+
+    def _observed(self) -> AbstractContextManager[None]:
+        seconds = min(_TICK_SECONDS, self._config.slow_host.slow_window)
+        return every(seconds, self._slow_node.look, self._snapshots.tick)
 
     def _live_models(self) -> LiveModels:
         live = open_live_models(self._config.scoring)

@@ -22,6 +22,9 @@ from worker.diagnosis.ticker import every
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.live_models import LiveModels, open_live_models
 from worker.model_reloads import start_reloads
+from worker.page.page import StatusPage
+from worker.page.server_page import ServerPage
+from worker.page.snapshots import Snapshots
 from worker.registration import RegistryError, registered
 from worker.serve.answers import Answered, Answers
 from worker.serve.calls import CODE_NAMES, CallPool, Limits
@@ -91,6 +94,9 @@ class _Server:
             CollectorRegistry(), version("clf-worker"), SERVICE, METHODS, list(CODE_NAMES.values())
         )
 
+        self._snapshots = Snapshots(self._metrics.collect, clock)
+        self._address = ""
+
     def run(self, signals: StopSignals) -> int:
         """Live once. Raises what kept it from starting."""
         config = self._config
@@ -128,7 +134,7 @@ class _Server:
                 node = self._slow_node = self._slow_node_of(server)
                 with (
                     registered(config, services, self._metrics.registered),
-                    every(min(_TICK_SECONDS, config.slow_host.slow_window), node.look),
+                    every(min(_TICK_SECONDS, config.slow_host.slow_window), node.look, self._snapshots.tick),
                 ):
                     self._serve(signals)
             return self._stop(server, keep_warm)
@@ -148,7 +154,7 @@ class _Server:
             return HttpServer(
                 config.http_host,
                 config.http_port,
-                routes(self._not_ready_because, self._metrics.exposition),
+                routes(self._not_ready_because, self._metrics.exposition, StatusPage(self._page(), self._clock)),
             )
         except OSError as error:
             raise CannotServeError(
@@ -158,6 +164,16 @@ class _Server:
 
     def _not_ready_because(self) -> str | None:
         return self._lifecycle.not_ready_because or (self._slow_node.reason if self._slow_node else None)
+
+    def _page(self) -> ServerPage:
+        return ServerPage(
+            address=lambda: self._address,
+            not_ready_because=self._not_ready_because,
+            snapshots=self._snapshots,
+            slow_node=lambda: self._slow_node,
+            watched=self._config.slow_host.slow_factor > 0,
+            clock=self._clock,
+        )
 
     def _slow_node_of(self, server: GrpcServer) -> SlowNode:
         """Callers are told by `/ready` and the health service alike."""
@@ -176,6 +192,7 @@ class _Server:
     def _tell(self, http: HttpServer, server: GrpcServer) -> dict[str, str]:
         """Say where to call; returns the same."""
         services = {GRPC: server.address, HEALTH: f"{http.host}:{http.port}"}
+        self._address = server.address
         path = self._config.serve_http.service_file
         try:
             write_service_file(path, services)

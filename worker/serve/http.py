@@ -1,7 +1,7 @@
-"""The port for health and metrics: /status, /ready, /metrics, and 404 for the rest."""
+"""The port for health and metrics: /status, /ready, /metrics, a page for people at /, and 404 for the rest."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,13 +27,16 @@ class Answer(NamedTuple):
     status: int
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = {}
 
 
 Route = Callable[[], Answer]
 
 
-def routes(not_ready_because: Callable[[], str | None], metrics: Callable[[], bytes]) -> dict[str, Route]:
-    """What the port answers. `not_ready_because` gives None when traffic may come."""
+def routes(
+    not_ready_because: Callable[[], str | None], metrics: Callable[[], bytes], page: Route | None = None
+) -> dict[str, Route]:
+    """What the port answers. `not_ready_because` gives None when traffic may come; `page` is what people get."""
 
     def ready() -> Answer:
         reason = not_ready_because()
@@ -41,11 +44,12 @@ def routes(not_ready_because: Callable[[], str | None], metrics: Callable[[], by
             return Answer(200, _JSON, orjson.dumps({"status": "ready"}))
         return Answer(503, _JSON, orjson.dumps({"status": "not ready", "reason": reason}))
 
-    return {
+    table = {
         "/status": lambda: Answer(200, _JSON, orjson.dumps({"status": "ok"})),
         "/ready": ready,
         "/metrics": lambda: Answer(200, CONTENT_TYPE_LATEST, metrics()),
     }
+    return table if page is None else {**table, "/": page}
 
 
 class HttpServer:
@@ -135,6 +139,8 @@ def _handler(table: dict[str, Route]) -> type[BaseHTTPRequestHandler]:
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.content_type)
             self.send_header("Content-Length", str(len(answer.body)))
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             if with_body:
                 self.wfile.write(answer.body)

@@ -20,6 +20,7 @@ from worker.config import Topics
 from worker.diagnosis.host import HostReason
 from worker.diagnosis.slow_node import Diagnosis
 from worker.model_reloads import ReloadOutcome
+from worker.page.recent import Recent
 from worker.partition_watch import Partitions
 from worker.serve.call_books import CALL_BUCKETS, CallBooks
 from worker.serve.histograms import BulkHistogram
@@ -98,6 +99,10 @@ class ServiceMetrics:
         """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
+    def collect(self) -> Iterable[Metric]:
+        """All metrics as they are now."""
+        return self._registry.collect()
+
     def serving(self, models: Iterable[Model]) -> None:
         """These models are served from now on."""
         served = list(models)
@@ -144,6 +149,7 @@ class Metrics(ServiceMetrics):
         self._clock = clock
         self._topics = topics
         self._capacity = Capacity(clock, drain_target)
+        self.recent = Recent(clock, topics.dead_letters)
         self._documents = topics.documents
         self._oldest_ms: int | None = None
         self._committed: dict[TopicPartition, int] = {}
@@ -279,6 +285,7 @@ class Metrics(ServiceMetrics):
         """A batch's results and offsets are permanent."""
         self._committed.update(outcome.offsets)
         self._capacity.committed(outcome)
+        self.recent.committed(outcome)
         for part in outcome.parts.values():
             self.latency.observe_all(max(0.0, (now_ms - stamp) / 1000) for stamp in part.timestamps_ms if stamp > 0)
             for name, count in part.outcomes.items():
@@ -295,6 +302,7 @@ class Metrics(ServiceMetrics):
     def rebalanced(self, event: RebalanceEvent, partitions: Collection[TopicPartition], assigned: int) -> None:
         """`partitions` came or went; `assigned` is how many are ours now."""
         self.rebalances.labels(event).inc()
+        self.recent.rebalanced(event, partitions, assigned)
         self.assigned.labels(self._documents).set(assigned)
         for source in partitions:
             self._committed.pop(source, None)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from worker.clock import SystemClock
-from worker.serve.http import HttpServer, routes
+from worker.serve.http import Answer, HttpServer, routes
 
 
 class App:
@@ -71,6 +71,24 @@ def test_metrics(server: HttpServer) -> None:
     """In Prometheus' own content type."""
     answer, body = ask(server, "/metrics")
     assert (answer.status, answer.headers["Content-Type"], body) == (200, CONTENT_TYPE_LATEST, b"clf_x 1\n")
+
+
+def test_the_page_for_people(app: App) -> None:
+    """Where there is one it stands at /, with the headers it asks for; whatever else one tries is not found."""
+    page = Answer(200, "text/html", b"<p>", {"Content-Security-Policy": "default-src 'none'"})
+    server = HttpServer("127.0.0.1", 0, routes(lambda: app.reason, app.exposition, lambda: page))
+    try:
+        for path in ("/", "/?x=1"):
+            answer, body = ask(server, path)
+            assert (answer.status, answer.headers["Content-Security-Policy"], body) == (
+                200,
+                "default-src 'none'",
+                b"<p>",
+            )
+        for path in ("/index.html", "/status.js", "/status/", "/./"):
+            assert ask(server, path)[0].status == 404
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("path", ["/", "/statusx", "/status/", "/../etc/passwd", "/%2e%2e", "*"])
