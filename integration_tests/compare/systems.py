@@ -81,6 +81,7 @@ def _mlserver(python: Path, place: Place) -> list[str]:
         "kafka_topic_input": place.documents,
         "kafka_topic_output": place.results,
         "host": "127.0.0.1",
+        "parallel_workers": 0,  # the processes of its pool die at their start in this environment
         **{port: free_port() for port in ("http_port", "grpc_port", "metrics_port")},
     }
     model = {
