@@ -1,0 +1,1 @@
+"""What puts clf into production; not a part of the wheel."""
