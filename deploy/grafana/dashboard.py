@@ -4,6 +4,7 @@ The JSON is committed: a Grafana that has only the file needs no Python. A test 
 """
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -46,10 +47,11 @@ def text() -> str:
         .all_value(_ALL)
         .current(models.VariableOption(selected=True, text="All", value="$__all"))
     )
+    number = count(1)  # links to a panel name it
     for row in ROWS:
-        made.with_row(dashboard.Row(row.title))
+        made.with_row(dashboard.Row(row.title).id(next(number)))
         for panel in row.panels:
-            made.with_panel(_built(panel))
+            made.with_panel(_built(panel).id(next(number)))
     return json.dumps(made.build(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
