@@ -126,11 +126,15 @@ class WorkerProcess:
                 command, cwd=directory, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
             )
 
+    @property
+    def health(self) -> str:
+        """The "host:port" for health and metrics."""
+        return str(orjson.loads((self.directory / "service.json").read_bytes())["services"]["clf-health"])
+
     def get(self, path: str) -> tuple[int, str]:
         """One answer of its HTTP port: status and body."""
-        address = orjson.loads((self.directory / "service.json").read_bytes())["services"]["clf-health"]
         try:
-            with urlopen(f"http://{address}{path}", timeout=5) as answer:
+            with urlopen(f"http://{self.health}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()

@@ -67,7 +67,7 @@ def test_every_panel_has_data(
         stack.callback(thread.join)
         stack.callback(exposed.server_close)
         stack.callback(exposed.shutdown)
-        targets(tmp_path, {"clf-worker": worker.health, "clf-serve": server.health, "crawler": f"127.0.0.1:{port}"})
+        targets(tmp_path, {"clf-worker": [worker.health], "clf-serve": [server.health, f"127.0.0.1:{port}"]})
         found = stack.enter_context(prometheus(tmp_path, NOBODY))
         began = CLOCK.time()
         missing = list(PANELS)
@@ -90,11 +90,11 @@ def supply(sample: list[Document]) -> Iterator[Document]:
     return numbered(sample, 1_000_000)
 
 
-def targets(directory: Path, addresses: dict[str, str]) -> None:
+def targets(directory: Path, addresses: dict[str, list[str]]) -> None:
     """What Prometheus scrapes: a job for each name."""
     (directory / "targets").mkdir(exist_ok=True)
-    for job, address in addresses.items():
-        group = [{"targets": [address], "labels": {"dc": DC}}]
+    for job, listed in addresses.items():
+        group = [{"targets": listed, "labels": {"dc": DC}}]
         (directory / "targets" / f"{job}.json").write_text(json.dumps(group), "utf-8")
 
 
