@@ -37,7 +37,7 @@ def test_every_query_asks_for_the_data_centre() -> None:
     """Each metric in each query, or one panel would show another part of the world than its neighbours."""
     for panel in json.loads(dashboard.text())["panels"]:
         for target in panel.get("targets", []):
-            metrics = re.findall(r"\b(?:clf|grpc|process)_\w+", target["expr"])
+            metrics = re.findall(r"\b(?:clf|grpc_server|process)_\w+", target["expr"])
             assert metrics, panel["title"]
             assert target["expr"].count('{dc=~"$dc"}') == len(metrics), target["expr"]
 

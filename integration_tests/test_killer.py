@@ -60,7 +60,7 @@ def test_a_killer(system: System, sample: list[Document], delivery: str, max_dea
     system.send([*documents[: COUNT // 2], killer, *documents[COUNT // 2 :]])
     deaths, survivor = deaths_until_settled(system, "--delivery", delivery, "--max-deaths", str(max_deaths))
     try:
-        assert deaths == 1 + max_deaths
+        assert 1 + max_deaths <= deaths <= 1 + 3 + max_deaths  # in parts of parts before it is alone
         [letter] = [DeadLetter.from_record(record.key, record.value, record.headers) for record in system.letters()]
         assert (letter.value, letter.reason, letter.attempts) == (killer.to_json(), Reason.KILLED_WORKER, max_deaths)
         [told] = survivor.events("document_killed_workers")

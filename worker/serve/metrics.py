@@ -201,7 +201,7 @@ class Metrics(ServiceMetrics):
         )
         self.suspects = gauge(
             "clf_suspected_partitions",
-            "Partitions whose documents are taken one at a time, because a worker died with them in hand.",
+            "Partitions whose documents are taken a few at a time, because a worker died with them in hand.",
         )
         oldest = gauge(
             "clf_oldest_record_age_seconds",
@@ -316,7 +316,7 @@ class Metrics(ServiceMetrics):
         self.deaths.inc()
 
     def suspected(self, partitions: int) -> None:
-        """In that many partitions documents are taken one at a time now."""
+        """In that many partitions documents are taken a few at a time now."""
         self.suspects.set(partitions)
 
     def _oldest_age(self) -> float:

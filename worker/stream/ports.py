@@ -124,4 +124,4 @@ class Observer(Protocol):
         """A partition was taken over from a worker that died with documents in hand."""
 
     def suspected(self, partitions: int) -> None:
-        """In that many partitions documents are taken one at a time now."""
+        """In that many partitions documents are taken a few at a time now."""

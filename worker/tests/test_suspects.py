@@ -139,6 +139,35 @@ def test_a_death_points_at_one_document() -> None:
     assert (group.positions[P0].offset, group.note()) == (2, Note(4, 2, 1))
 
 
+def test_many_suspects_are_taken_in_parts() -> None:
+    """Another death leaves the successor one part; a worker that leaves in peace leaves what it has not taken."""
+    group = Group()
+    group.take(*records(P0, 0, 319), deaths_at=319)
+    group.successor()
+    steps = group.plan(*records(P0, 0, 319), record(320))
+    assert [len(step) for step in offsets(steps)] == [0, *[20] * 16, 1]
+    group.successor()
+    group.take(*records(P0, 0, 319), deaths_at=45)
+    assert (group.positions[P0].offset, group.note()) == (40, Note(60))
+    group.leave()
+    assert (group.positions[P0].offset, group.note()) == (40, Note(320))
+
+
+@pytest.mark.parametrize("killer", [0, 5, 1233, 1998, 1999])
+def test_one_killer_among_many_documents_is_found_in_a_few_deaths(killer: int) -> None:
+    """One in the batch, three in parts of parts at most, and those that it is allowed alone."""
+    group, deaths, dead = Group(max_deaths=2), 0, 0
+    while group.positions.get(P0, Position(0)).offset < 2000:
+        group.successor()
+        first = max(0, group.positions.get(P0, Position(0)).offset)
+        taken = group.take(*records(P0, first, 1999), deaths_at=killer)
+        dead += sum(outcome.parts[P0].dead_letters.total() for outcome in taken)
+        deaths += 1
+    assert dead == 1
+    assert deaths - 1 <= 1 + 3 + 2
+    assert group.positions[P0] == Position(2000)
+
+
 def test_after_enough_deaths_a_document_is_condemned() -> None:
     """It is never processed again; the next one begins with a clean slate."""
     group = Group(max_deaths=3)
