@@ -14,6 +14,8 @@ NEWS ?= ../shared/data/news
 PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score \
 	faults faults_figures security alerts rules compare verify partitions ports tools reload stuck killer hostile_ports capacity slow_host status_page signed_store wheel kernel_script \
 	consul_agent))
+	faults faults_figures security alerts rules compare verify partitions ports tools reload stuck killer hostile_ports capacity slow_host signed_store wheel kernel_script \
+	consul_agent tracing))
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

@@ -50,6 +50,7 @@ from worker.stream.loop import LoopLimits, Stages, StreamLoop
 from worker.stream.ports import Publisher
 from worker.stream.processor import Destination, Processor
 from worker.stream.suspects import Suspects
+from worker.tracing import stream_tracing
 from worker.watchdog import Seen, Watchdog
 
 log = structlog.get_logger(__name__)
@@ -134,6 +135,7 @@ class _Worker:
             window=slow.slow_window,
             caution=Caution(windows=2),
         )
+        self._tracing = stream_tracing(os.environ, config.batching.max_records)
         self.has_run = False  # whether it ever had a partition
 
         self._slot = ""
@@ -313,9 +315,13 @@ class _Worker:
             if registry
             else NO_FRAME,
         )
+        process = self._pace.of(processor)
+        if self._tracing:
+            process = self._tracing.process(process, config.topics.documents, config.group.group)
+            publisher = self._tracing.publisher(publisher, config.topics.classifications)
         return StreamLoop(
             source=source,
-            process=self._pace.of(processor),
+            process=process,
             condemn=processor.condemned,
             suspects=Suspects(failures.max_deaths, self._metrics),
             checkpoint=Checkpoint(publisher, self._metrics, clock, config.guarantee.transaction_timeout),
@@ -364,5 +370,7 @@ class _Worker:
         running.watch.close()
         running.publisher.close()
         running.reloads.close()
+        if self._tracing:
+            self._tracing.close()
         self._lifecycle.move(State.STOPPED)
         log.info("stopped")

@@ -27,6 +27,7 @@ from worker.page.server_page import ServerPage
 from worker.page.snapshots import Snapshots
 from worker.registration import RegistryError, registered
 from worker.serve.answers import Answered, Answers
+from worker.serve.call_tracing import call_tracing
 from worker.serve.calls import CODE_NAMES, CallPool, Limits
 from worker.serve.cores import FREE, Cores
 from worker.serve.grpc import METHODS, SERVICE, Servicer
@@ -89,6 +90,7 @@ class _Server:
         self._patience = Patience(clock)
         self._slow_node: SlowNode | None = None
         self._cores = Cores.choose(config.grpc.core) if config.grpc.pin else FREE
+        self._tracing = call_tracing(os.environ, clock)
         self._supervisor = int(os.environ.get(SUPERVISOR_VARIABLE, "0"))
         self._metrics = GrpcMetrics(
             CollectorRegistry(), version("clf-worker"), SERVICE, METHODS, list(CODE_NAMES.values())
@@ -111,6 +113,8 @@ class _Server:
                 stack.callback(request_log.close, _FLUSH_SECONDS)
             pool = self._pool()
             stack.callback(pool.close)
+            if self._tracing:
+                stack.callback(self._tracing.close)
             stack.callback(self._patience.close)
             self._patience.start()
             self._metrics.watch(lambda: pool.in_hand, lambda: request_log.waiting if request_log else 0)
@@ -241,7 +245,8 @@ class _Server:
                     request_log.add(_entry(now, method, document, result, seconds, with_text=with_text))
 
         with_text = self._config.request_log.request_log_text
-        return Servicer(answers, pool, config.min_time_left, answered, self._patience)
+        arguments = (answers, pool, config.min_time_left, answered, self._patience)
+        return Servicer(*arguments, self._tracing.behaviour) if self._tracing else Servicer(*arguments)
 
     # --- serve and stop -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import grpc
 
 from worker.calling.budget import Budget
+from worker.calling.caller import caller_context
 from worker.calling.fleet import Fleet
 from worker.calling.metrics import ClientMetrics
 from worker.calling.server import Pending, Server
@@ -141,6 +142,7 @@ class _Call:
         self._method = method
         self._request = request
         self._deadline = deadline
+        self._metadata = caller_context()
         self._mailbox = calls.mailbox()
         self._attempts: list[Attempt] = []
         self._open: set[Attempt] = set()
@@ -182,7 +184,7 @@ class _Call:
         """A server, and the attempt on it; one that leaves between the choice and the attempt is not chosen again."""
         tried = {attempt.server for attempt in self._attempts}
         while (server := self._calls.fleet.choose(tried)) is not None:
-            future = server.begin(self._method, self._request, timeout)
+            future = server.begin(self._method, self._request, timeout, self._metadata)
             if future is not None:
                 return server, future
         raise self._error(grpc.StatusCode.UNAVAILABLE, "no server is known, or the client is closed")

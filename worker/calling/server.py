@@ -38,6 +38,8 @@ class Security:
 
 PLAIN_TEXT: Final = Security()
 
+Metadata = tuple[tuple[str, str], ...]
+
 
 class Pending(Protocol):
     """A call under way: what is used of grpcio's future."""
@@ -111,7 +113,7 @@ class Server:
         """Whether its last calls were slow; another one is the better choice if there is one."""
         return self._clock.monotonic() < self._avoided_until
 
-    def begin(self, method: str, request: bytes, timeout: float) -> Pending | None:
+    def begin(self, method: str, request: bytes, timeout: float, metadata: Metadata = ()) -> Pending | None:
         """Begin a call; None when the server is closed. Without a connection it waits for one, while there is time."""
         call = self._methods.get(method)
         if call is None:
@@ -119,7 +121,7 @@ class Server:
         with self._lock:
             self.in_flight += 1
         try:
-            future = call.future(request, timeout=timeout, wait_for_ready=not self._ready)
+            future = call.future(request, timeout=timeout, wait_for_ready=not self._ready, metadata=metadata or None)
         except ValueError:  # grpcio's word for a closed channel
             self._on_done(None)
             if not self._closed:

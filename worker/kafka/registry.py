@@ -1,5 +1,6 @@
 """The schema registry, through confluent-kafka's client: of what type a schema is, and the schema of our results."""
 
+import logging
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, Final, Protocol, TypeVar
@@ -24,6 +25,7 @@ _PAUSE: Final = 1.0
 _FORGET_UNKNOWN: Final = 60.0  # seconds until an id that the registry did not know is asked for again
 _MOST_UNKNOWN: Final = 10_000
 _NOT_FOUND: Final = 404
+_TALKATIVE: Final = ("httpx", "httpx2")
 # What a registry says of its own accord; another 404 comes from something that is none.
 _NO_SCHEMA_CODES: Final = range(40400, 40500)
 
@@ -171,6 +173,8 @@ def open_registry(config: SchemaRegistry, clock: Clock) -> Registry | None:
             f"--schema-registry needs a package that is not there: {error}. pip install 'clf-worker[registry]'."
         ) from error
 
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, with the URL's password
     settings: dict[str, str | float] = {
         **read_properties(config.schema_registry_config),
         "url": config.schema_registry,

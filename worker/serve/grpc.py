@@ -23,13 +23,27 @@ _CODES = {Fault.REQUEST: grpc.StatusCode.INVALID_ARGUMENT, Fault.SCORING: grpc.S
 _SECONDS_PER_BYTE = 1 / 200e6
 
 Listener = Callable[[str, Answered, float], None]
+Behaviour = Callable[[Iterator[bytes], grpc.ServicerContext], bytes]
+Around = Callable[[Behaviour, str, CallPool], Behaviour]
+"""Puts something around how a method behaves, such as a span."""
+
+
+def _nothing_around(behaviour: Behaviour, method: str, pool: CallPool) -> Behaviour:
+    del method, pool
+    return behaviour
 
 
 class Servicer:
     """Takes and gives bytes, so that a message that is none is refused with our code and words, not with gRPC's."""
 
     def __init__(
-        self, answers: Answers, pool: CallPool, min_seconds_left: float, listener: Listener, patience: Patience
+        self,
+        answers: Answers,
+        pool: CallPool,
+        min_seconds_left: float,
+        listener: Listener,
+        patience: Patience,
+        around: Around = _nothing_around,
     ) -> None:
         """Refuse callers who wait for less than `min_seconds_left` more; tell `listener` of each answer in the books.
 
@@ -40,18 +54,21 @@ class Servicer:
         self._min_seconds_left = min_seconds_left
         self._listener = listener
         self._patience = patience
+        self._around = around
 
     def add_to(self, server: grpc.Server) -> None:
         """Let `server` answer the methods; gRPC's core finds registered ones quicker than others."""
         methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             # For a stream of requests, which is the same on the wire: so it begins before the request is there.
-            name: grpc.stream_unary_rpc_method_handler(self._behaviour(self._answers[name]))
+            name: grpc.stream_unary_rpc_method_handler(
+                self._around(self._behaviour(self._answers[name]), name, self._pool)
+            )
             for name in METHODS
         }
         for service in (SERVICE, SYNTHETIC_SERVICE):
             server.add_registered_method_handlers(service, methods)
 
-    def _behaviour(self, answer: Answer) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
+    def _behaviour(self, answer: Answer) -> Behaviour:
         def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             call = self._pool.current
             call.seconds_left = context.time_remaining()

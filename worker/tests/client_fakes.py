@@ -12,7 +12,7 @@ import grpc
 from worker.calling.addresses import Addresses
 from worker.calling.fleet import Fleet
 from worker.calling.hedging import Attempt
-from worker.calling.server import Server
+from worker.calling.server import Metadata, Server
 from worker.tests.fakes import ManualClock
 
 Code = grpc.StatusCode
@@ -143,9 +143,11 @@ class FakeServer:
     closed: bool = False
     begun: list[tuple[float, FakePending]] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
+    metadata: list[Metadata] = field(default_factory=list)
 
-    def begin(self, method: str, request: bytes, timeout: float) -> FakePending | None:
+    def begin(self, method: str, request: bytes, timeout: float, metadata: Metadata = ()) -> FakePending | None:
         """Begin, and let it end when its time has come."""
+        self.metadata.append(metadata)
         if self.leaving:
             self.gone = True
             return None
@@ -258,8 +260,11 @@ class FakeMethod:
     channel: FakeChannel
     method: str
 
-    def future(self, request: bytes, *, timeout: float, wait_for_ready: bool) -> FakePending:
+    def future(
+        self, request: bytes, *, timeout: float, wait_for_ready: bool, metadata: Metadata | None = None
+    ) -> FakePending:
         """Begin a call."""
+        del metadata
         if self.channel.error is not None:
             raise self.channel.error
         if self.channel.closed:
