@@ -41,8 +41,11 @@ def test_framed_documents_with_a_real_registry(system: System, sample: list[Docu
     log = system.directory / "apicurio.log"
     options = ("--models", str(model_store), "--result-framing", "registry", "--schema-registry")
     try:
-        with apicurio(log) as (url, process), system.worker(*options, url) as worker:
-            client = SchemaRegistryClient({"url": url})
+        with (
+            apicurio(log) as (url, process),
+            system.worker(*options, url) as worker,
+            SchemaRegistryClient({"url": url}) as client,
+        ):
             records = framed(client, system.documents, sample)
             avro = client.register_schema("strangers", Schema('{"type": "string"}', "AVRO"))
             strangers = [ToSend(b"\0" + number.to_bytes(4, "big") + b"{}", b"k") for number in (avro, 999_999)]
