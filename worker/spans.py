@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import entry_points, version
+from threading import Thread
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -30,7 +31,7 @@ _GROUP: Final = "opentelemetry_traces_exporter"
 _OTLP: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 # Spans with thousands of links are large; receivers take four megabytes at a time.
 _EXPORT_SPANS: Final = 32
-_FLUSH_MS: Final = 3000
+_FLUSH_SECONDS: Final = 3.0
 
 
 def open_provider(
@@ -81,7 +82,10 @@ def tracer_of(provider: TracerProvider) -> Tracer:
 
 def flush(provider: TracerProvider) -> None:
     """Send what is recorded, as far as that takes no more than a few seconds."""
-    provider.force_flush(_FLUSH_MS)
+    # The SDK does not keep its own time limit while an exporter tries again.
+    sending = Thread(target=provider.force_flush, name="last spans", daemon=True)
+    sending.start()
+    sending.join(_FLUSH_SECONDS)
 
 
 class StreamSpans:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import grpc
 import pytest
@@ -262,6 +263,16 @@ def test_what_cannot_be_had_is_a_warning(environment: dict[str, str], told: str)
         assert call_tracing(environment, ManualClock()) is None
     assert [entry["event"] for entry in logs] == ["tracing_off"] * 2
     assert all(told in entry["reason"] for entry in logs)
+
+
+def test_a_collector_that_is_gone_holds_up_no_stop() -> None:
+    """Closing gives up after a few seconds, whatever the exporter still tries."""
+    waiting = Event()
+    provider: Any = SimpleNamespace(get_tracer=lambda *_: None, force_flush=lambda: waiting.wait(60))
+    with patch("worker.spans._FLUSH_SECONDS", 0.01):
+        StreamSpans(provider).close()
+    assert not waiting.is_set()
+    waiting.set()
 
 
 def test_nothing_is_imported_when_nobody_asks() -> None:
