@@ -11,11 +11,9 @@ KERNEL := $(BIN)/python deploy/kernel.py
 NEWS ?= ../shared/data/news
 # Tests that do not look at milliseconds run two at a time, with a broker for each of the two; the others come last.
 # Those that take longest begin first, or one core would wait for the last of them.
-PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score \
-	faults faults_figures security alerts rules compare verify partitions ports tools reload stuck killer hostile_ports capacity slow_host status_page signed_store wheel kernel_script \
-	consul_agent))
-	faults faults_figures security alerts rules compare verify partitions ports tools reload stuck killer hostile_ports capacity slow_host signed_store wheel kernel_script \
-	consul_agent tracing))
+PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score faults \
+	faults_figures security alerts grafana rules compare verify partitions ports tools reload stuck killer \
+	hostile_ports capacity slow_host status_page signed_store wheel kernel_script consul_agent tracing))
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
