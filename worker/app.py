@@ -50,6 +50,7 @@ from worker.stream.loop import LoopLimits, Stages, StreamLoop
 from worker.stream.ports import Publisher
 from worker.stream.processor import Destination, Processor
 from worker.stream.suspects import Suspects
+from worker.systemd import Systemd
 from worker.tracing import stream_tracing
 from worker.watchdog import Seen, Watchdog
 
@@ -61,6 +62,7 @@ _SWITCH_SECONDS = 0.05
 _TICK_SECONDS = 1.0
 _COMMIT_MARGIN = 2.0  # seconds beyond the client's own time limit
 _BREAKER_OPEN = "breaker open"  # the word that a worker leaves in its slot
+_LEAVE_SECONDS = 15.0  # for leaving the group and letting the clients go, after the drain
 _START_TIMEOUT = 30.0  # seconds for registering the transactional id, which waits for a dead predecessor's abort
 
 
@@ -119,6 +121,7 @@ class _Worker:
         self._config = config
         self._clock = clock
         self._lifecycle = Lifecycle()
+        self._systemd = Systemd.of(os.environ, clock)
         self._metrics = Metrics(
             CollectorRegistry(), clock, config.topics, version("clf-worker"), config.forecast.drain_target
         )
@@ -149,6 +152,7 @@ class _Worker:
                 self._slot = slot.name
                 running = self._start(slot)
                 log.info("started", slot=slot.name, metrics=f"http://{http.host}:{http.port}/metrics")
+                self._systemd.ready()
                 self._watchdog = self._watchdog_of(running.loop)
                 with (
                     self._watchdog.running(),
@@ -345,7 +349,8 @@ class _Worker:
         def see() -> Seen:
             return Seen(loop.commits, loop.turns, len(loop.assignment), self._metrics.waiting > 0 or not loop.idle)
 
-        return Watchdog(see, self._metrics, self._give_up, self._clock, self._config.guarantee.stuck_after)
+        stuck_after = self._config.guarantee.stuck_after
+        return Watchdog(see, self._metrics, self._give_up, self._clock, stuck_after, self._systemd.alive)
 
     # --- serve and stop -----------------------------------------------------------------------------------------
 
@@ -358,13 +363,16 @@ class _Worker:
         while not signals.stopping():
             loop.run_once()
             self._lifecycle.move(State.RUNNING if loop.assignment else State.WAITING)
+            self._systemd.status(f"Partitions assigned: {len(loop.assignment)}")
             self.has_run |= bool(loop.assignment)
 
     def _stop(self, running: _Running) -> None:
         """Along the data flow: not ready, no intake, finish what is in hand, leave the group, let the client go."""
         self._lifecycle.move(State.DRAINING)
-        log.info("draining", seconds=self._config.guarantee.drain_timeout)
-        if not running.loop.drain(Deadline(self._clock, self._config.guarantee.drain_timeout)):
+        seconds = self._config.guarantee.drain_timeout
+        self._systemd.stopping(seconds + _LEAVE_SECONDS)
+        log.info("draining", seconds=seconds)
+        if not running.loop.drain(Deadline(self._clock, seconds)):
             raise FatalError("Not everything in hand was committed in time (--drain-timeout); it stays unread.")
         running.source.close()
         running.watch.close()

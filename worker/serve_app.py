@@ -41,6 +41,7 @@ from worker.serve.request_log import Entry, RequestLog, RequestLogError
 from worker.serve.scratch import ScratchError, scratch_directory
 from worker.serve.service_file import GRPC, HEALTH, remove_service_file, write_service_file
 from worker.serve.tls import TlsError, credentials
+from worker.systemd import Systemd
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +55,7 @@ _SLOW_WINDOWS = (2, 3, 4, 5, 6)
 # Tells a server whose child it is.
 SUPERVISOR_VARIABLE = "CLF_SUPERVISOR"
 _FLUSH_SECONDS = 2.0
+_LEAVE_SECONDS = 20.0  # for Consul and the request log, beside the lame duck and the grace
 # Between opening a port that callers may know already and saying ready: those who try every quarter of a second, as our
 # clients do, are connected by then, and whoever restarts one server after the other may go on to the next at once.
 _RECONNECT_SECONDS = 0.5
@@ -87,6 +89,7 @@ class _Server:
         self._config = config
         self._clock = clock
         self._lifecycle = Lifecycle()
+        self._systemd = Systemd.of(os.environ, clock)
         self._patience = Patience(clock)
         self._slow_node: SlowNode | None = None
         self._cores = Cores.choose(config.grpc.core) if config.grpc.pin else FREE
@@ -140,7 +143,9 @@ class _Server:
                     registered(config, services, self._metrics.registered),
                     every(min(_TICK_SECONDS, config.slow_host.slow_window), node.look, self._snapshots.tick),
                 ):
-                    self._serve(signals)
+                    self._systemd.ready()
+                    self._serve(signals, pool)
+                    self._systemd.stopping(config.grpc.lame_duck + config.grpc.grace + _LEAVE_SECONDS)
             return self._stop(server, keep_warm)
 
     def force(self) -> None:
@@ -259,9 +264,13 @@ class _Server:
         if self._config.keep_warm.keep_warm:
             keep_warm.start(self._config.keep_warm.keep_warm)
 
-    def _serve(self, signals: StopSignals) -> None:
+    def _serve(self, signals: StopSignals, pool: CallPool) -> None:
         """Until a signal comes, or the supervisor that started this process is gone."""
+        ended = 0
         while not signals.wait(_POLL_SECONDS):
+            if pool.ended != ended or not pool.in_hand:
+                ended = pool.ended
+                self._systemd.alive()
             if self._supervisor and os.getppid() != self._supervisor:
                 log.warning("supervisor_gone", reason="Whoever started this server has ended.")
                 return

@@ -33,12 +33,14 @@ from worker.serve.service_file import (
 from worker.serve_app import SUPERVISOR_VARIABLE
 from worker.serving_models import store_of
 from worker.stream.deadline import Deadline
+from worker.systemd import Systemd
 
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.1
 _START_SECONDS = 120.0
 _STOP_SECONDS = 15.0  # beyond what the servers themselves take
+_LEAVE_SECONDS = 20.0  # for Consul, before that
 _MOST_RESTARTS, _WITHIN_SECONDS = 5, 60.0
 _RESTART_SECONDS = 1.0
 # How a server ends that was told to: one that had not come as far as handling signals ends by SIGTERM itself.
@@ -115,6 +117,7 @@ class _Supervisor:
         self._config = config
         self._directory = directory
         self._clock = clock
+        self._systemd = Systemd.of(os.environ, clock)
         self._children: list[Child] = []
         self._restarts: list[float] = []
 
@@ -128,8 +131,11 @@ class _Supervisor:
         ports = self._ports()
         self._tell(ports)
         with registered(self._config, ports, lambda _: None):
+            self._systemd.ready()
             while not signals.wait(_POLL_SECONDS):
                 self._watch()
+                self._systemd.alive()
+            self._systemd.stopping(_LEAVE_SECONDS + self._stop_seconds)
         return self.stop()
 
     def stop(self) -> int:
@@ -137,8 +143,7 @@ class _Supervisor:
         running = [child for child in self._children if child.process.poll() is None]
         for child in running:
             child.process.send_signal(signal.SIGTERM)
-        grpc = self._config.grpc
-        deadline = Deadline(self._clock, grpc.lame_duck + grpc.grace + _STOP_SECONDS)
+        deadline = Deadline(self._clock, self._stop_seconds)
         clean = True
         for child in running:
             try:
@@ -148,6 +153,11 @@ class _Supervisor:
                 child.process.wait()
                 clean = False
         return ExitCode.CLEAN if clean else ExitCode.FATAL
+
+    @property
+    def _stop_seconds(self) -> float:
+        grpc = self._config.grpc
+        return grpc.lame_duck + grpc.grace + _STOP_SECONDS
 
     def force(self) -> None:
         """A second signal: leave at once, and take the servers along."""

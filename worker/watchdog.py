@@ -2,7 +2,7 @@
 
 Partitions are assigned, records wait, and nothing was committed for a while: then the worker is not ready, and the log
 says what every thread is doing. When that does not pass, the process ends with the code that asks for a restart.
-Nothing uncommitted is lost by that.
+Nothing uncommitted is lost by that. Whoever watches over the process from outside hears from it while it gets on.
 """
 
 import sys
@@ -44,16 +44,30 @@ class Alarm(Protocol):
         """The worker is stuck, or is not any more; called when that changes."""
 
 
+def _nobody() -> None:
+    """Tell nobody."""
+
+
 class Watchdog:
     """Counts the seconds without progress."""
 
     def __init__(
-        self, see: Callable[[], Seen], alarm: Alarm, end: Callable[[], None], clock: Clock, after_seconds: float
+        self,
+        see: Callable[[], Seen],
+        alarm: Alarm,
+        end: Callable[[], None],
+        clock: Clock,
+        after_seconds: float,
+        alive: Callable[[], None] = _nobody,
     ) -> None:
-        """After `after_seconds` without progress the worker is stuck, after twice that `end` is called; 0: never."""
+        """After `after_seconds` without progress the worker is stuck, after twice that `end` is called; 0: never.
+
+        `alive` is called at each look that finds the polling thread at work and the worker not stuck.
+        """
         self._see = see
         self._alarm = alarm
         self._end = end
+        self._alive = alive
         self._clock = clock
         self._after = after_seconds
         self._seen = see()
@@ -69,8 +83,7 @@ class Watchdog:
             while not stopping.wait(_PERIOD_SECONDS):
                 self.look()
 
-        if self._after > 0:
-            threading.Thread(target=watch, name="watchdog", daemon=True).start()
+        threading.Thread(target=watch, name="watchdog", daemon=True).start()
         try:
             yield
         finally:
@@ -86,12 +99,14 @@ class Watchdog:
         if _goes_on(before, seen):
             self._since = now
             self._all_clear()
-        elif frozen:
+        elif frozen or not self._after:
             self._since = now
         elif now - self._since >= 2 * self._after:
             self._give_up(now - self._since)
         elif now - self._since >= self._after and self.reason is None:
             self._raise_alarm(now)
+        if seen.turns != before.turns and self.reason is None:
+            self._alive()
 
     def _raise_alarm(self, now: float) -> None:
         what = f"Nothing was committed for {self._after:g} s (--stuck-after)"

@@ -105,6 +105,7 @@ class CallPool(grpc.ServerInterceptor):
         self._looked_up: str | None = None
         self._lock = threading.Lock()
         self._in_hand = 0
+        self._ended = 0
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"call-{n}", daemon=True) for n in range(limits.threads)
@@ -150,6 +151,11 @@ class CallPool(grpc.ServerInterceptor):
         """Calls that wait for a thread or have one."""
         return self._in_hand
 
+    @property
+    def ended(self) -> int:
+        """Calls that have been answered or given up since the start."""
+        return self._ended
+
     def close(self) -> None:
         """Let the threads end, once they have answered what is in hand."""
         for _ in self._threads:
@@ -168,6 +174,7 @@ class CallPool(grpc.ServerInterceptor):
                 self._books.ended(call.method, CODE_NAMES[call.code], self.age(call), call.seconds_left)
             with self._lock:
                 self._in_hand -= 1
+                self._ended += 1
             del work, call, fn, args, kwargs  # what waits for the next call must not keep the last one's document
 
 

@@ -23,7 +23,8 @@ class Played:
         self.polls = True
         self.alarms: list[bool] = []
         self.ends = 0
-        self.watchdog = Watchdog(self.see, self, self.end, self.clock, after)
+        self.pings = 0
+        self.watchdog = Watchdog(self.see, self, self.end, self.clock, after, self.alive)
 
     def see(self) -> Seen:
         """What the watchdog sees."""
@@ -36,6 +37,10 @@ class Played:
     def end(self) -> None:
         """Count it."""
         self.ends += 1
+
+    def alive(self) -> None:
+        """Count it."""
+        self.pings += 1
 
     def live(self, seconds: float) -> None:
         """Let seconds pass, with a look at the end of each."""
@@ -185,12 +190,34 @@ def test_a_log_that_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_can_be_switched_off() -> None:
-    """With 0 there is no thread that looks."""
+    """With 0 it is never stuck and never ended; who watches from outside still hears whether it polls."""
     worker = Played(0)
-    with worker.watchdog.running():
-        assert "watchdog" not in {thread.name for thread in threading.enumerate()}
+    worker.live(3600)
+    assert (worker.alarms, worker.ends, worker.pings) == ([], 0, 3600)
+    worker.polls = False
+    worker.live(3600)
+    assert (worker.alarms, worker.ends, worker.pings) == ([], 0, 3600)
+
+
+def test_it_looks_from_a_thread_of_its_own() -> None:
+    """For the time of the block."""
     with Played().watchdog.running():
         assert "watchdog" in {thread.name for thread in threading.enumerate()}
+
+
+def test_who_hears_that_it_is_alive() -> None:
+    """It is told at every turn of the polling thread; not while that hangs, nor while the worker is stuck."""
+    worker = Played()
+    worker.live(AFTER - 1)
+    assert worker.pings == AFTER - 1
+    worker.live(10)  # stuck now, although it polls
+    assert worker.pings == AFTER - 1
+    worker.commits += 1
+    worker.live(1)
+    assert worker.pings == AFTER
+    worker.polls = False
+    worker.live(10)
+    assert worker.pings == AFTER
 
 
 def test_the_stacks_name_functions_and_no_values() -> None:
