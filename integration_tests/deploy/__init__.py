@@ -1,0 +1,1 @@
+"""What checks the files of deploy/: tools that are built once, and schemas of others."""
