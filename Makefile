@@ -13,11 +13,12 @@ NEWS ?= ../shared/data/news
 # Those that take longest begin first, or one core would wait for the last of them.
 PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score faults \
 	faults_figures security alerts grafana rules compare verify partitions ports tools reload stuck killer \
-	hostile_ports capacity slow_host status_page signed_store wheel kernel_script consul_agent tracing))
+	hostile_ports capacity slow_host status_page signed_store wheel kernel_script consul_agent tracing \
+	deploy_systemd deploy_aurora deploy_kubernetes deploy_settings))
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults compare bench fuzz fuzz-ports audit clean
+.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults compare deploy-check bench fuzz fuzz-ports audit clean
 
 help: ## List these recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -82,6 +83,14 @@ faults: setup ## Break real workers on a real broker in every way and audit them
 
 compare: setup ## clf beside MLServer and Quix Streams under the same kills; a quarter of an hour. COMPARE="--seed 7"
 	$(BIN)/python -m integration_tests.compare $(COMPARE)
+
+# Tens of thousands of small files, which nothing else needs.
+$(VENV)/.installed-deploy: $(INSTALLED)
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check --quiet -e '.[deploy]'
+	@touch $@
+
+deploy-check: setup $(VENV)/.installed-deploy ## Hold deploy/ against the tools it is meant for; needs Go. CLF_IMAGE=clf runs that image too
+	CLF_DEPLOY_CHECK=1 $(BIN)/pytest $(wildcard integration_tests/test_deploy_*.py)
 
 bench: setup ## Measure scoring, throughput and latency beside references, on the real articles where they are present (NEWS=folder)
 	$(BIN)/clf bench score $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file)) --open --growth

@@ -40,7 +40,7 @@ def text_of(unit: str) -> str:
 
 def setting(unit: str, name: str) -> str:
     """The last value of a setting."""
-    return re.findall(rf"^{name}=(.*)$", text_of(unit), re.MULTILINE)[-1]
+    return str(re.findall(rf"^{name}=(.*)$", text_of(unit), re.MULTILINE)[-1])
 
 
 def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
