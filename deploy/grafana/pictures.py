@@ -28,9 +28,12 @@ from worker.clock import SystemClock
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart.
 _COLORS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 _INK, _FAINT, _LIMIT = "#222222", "#dddddd", "#cc0000"
-_COLUMNS, _INCHES, _ROW_INCHES, _NUMBER_INCHES = 24, 16.0, 2.5, 0.95
+_COLUMNS, _INCHES, _ROW_INCHES, _NUMBER_INCHES = 24, 16.0, 2.7, 1.1
+_LEFT, _RIGHT = 0.9, 0.25  # of a panel, in columns: its scale, and room to the next one
+_BELOW, _ABOVE = 0.3, 0.35  # in inches: its times, its title
 _MOST_NAMES, _NAMES_IN_COLUMN = 8, 4
 _POINTS: Final = 180
+_ROOM_FOR_NAMES: Final = 1.3
 _DAY, _MINUTE, _THOUSAND = 86_400, 60, 1000
 
 
@@ -42,14 +45,18 @@ def draw(url: str, window: Window, out: Path, rows: Sequence[Row] = ROWS) -> Non
     """
     lines = [line for row in rows for line in _lines(row)]
     heights = [_NUMBER_INCHES if line[0].kind is Kind.NUMBER else _ROW_INCHES for line in lines]
-    figure = plt.figure(figsize=(_INCHES, sum(heights) + 0.55 * len(lines)), layout="constrained")
-    figure.get_layout_engine().set(hspace=0.06, wspace=0.02)  # type: ignore[union-attr,call-arg] # of this engine
-    grid = figure.add_gridspec(len(lines), _COLUMNS, height_ratios=heights)
-    for number, line in enumerate(lines):
+    total = sum(heights)
+    figure = plt.figure(figsize=(_INCHES, total))
+    top = total
+    for line, height in zip(lines, heights, strict=True):
+        top -= height
         column = 0
         for panel in line:
-            axes = figure.add_subplot(grid[number, column : column + panel.width])
+            left, width = (column + _LEFT) / _COLUMNS, (panel.width - _LEFT - _RIGHT) / _COLUMNS
+            axes = figure.add_axes((left, (top + _BELOW) / total, width, (height - _BELOW - _ABOVE) / total))
             _draw(figure, axes, panel, ask(url, panel, window))
+            if panel.kind not in (Kind.NUMBER, Kind.TABLE):
+                axes.set_xlim(window.begin / _DAY, window.end / _DAY)
             column += panel.width
     figure.savefig(out, dpi=75, pil_kwargs={"optimize": True})
     plt.close(figure)
@@ -97,7 +104,7 @@ def _curves(axes: Axes, panel: Panel, series: Sequence[Series]) -> None:
             axes.plot(_moments(one.times), one.values, color=_COLORS[number], linewidth=1.2)
     if panel.limit is not None:
         axes.axhline(panel.limit, color=_LIMIT, linewidth=1)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max(axes.get_ylim()[1], panel.limit or 0) * _ROOM_FOR_NAMES)
     axes.grid(axis="y", color=_FAINT, linewidth=0.5)
     handles = [Line2D([], [], color=_COLORS[number], linewidth=3) for number in range(len(shown))]
     names = [one.legend for one in shown]
