@@ -50,9 +50,10 @@ test: setup ## Lint, types, unit tests, integration tests on a real broker. BROK
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(TWO_AT_A_TIME) $(PATIENT) training models worker schemas
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests $(addprefix --ignore=,$(PATIENT))
 
-thorough: setup ## The tests that take minutes and are left out of `test`: real articles, a real schema registry, every right
+thorough: setup ## The tests that take minutes and are left out of `test`: real articles, a real schema registry, every right, and more
 	CLF_THOROUGH=1 $(BIN)/pytest $(TWO_AT_A_TIME) \
-		$(addprefix integration_tests/test_,$(addsuffix .py,quality native_articles schema_registry security))
+		$(addprefix integration_tests/test_,$(addsuffix .py,quality native_articles schema_registry security local_broker demo \
+			bench_score killer))
 
 consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once
 	@$(BIN)/python -m integration_tests.consul_agent build

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests.system import CLF
+from integration_tests.system import CLF, THOROUGH
 from models.native import why_unavailable
 
 pytestmark = pytest.mark.slow
@@ -61,6 +61,7 @@ def test_documents(tmp_path: Path, corpus: Path) -> None:
     assert json.loads(again.stdout)["documents"][0]["terms"] == rows[0]["terms"]
 
 
+@THOROUGH
 def test_opening_and_growth(tmp_path: Path, corpus: Path) -> None:
     """A synthetic bundle is opened in fresh processes, growth is shown and drawn; standard output is JSON alone."""
     picture = tmp_path / "growth.svg"

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from integration_tests.system import CLF, wait_until
+from integration_tests.system import CLF, THOROUGH, wait_until
 
 pytestmark = pytest.mark.broker
 
@@ -45,6 +45,7 @@ def test_it_ends_by_itself_and_leaves_nothing_running(tmp_path: Path) -> None:
     assert not (tmp_path / ".clf" / "kafka").exists()
 
 
+@THOROUGH
 def test_ctrl_c_stops_what_it_kept(tmp_path: Path) -> None:
     """`--keep` stays up until Ctrl-C, which takes everything down in order and is no error."""
     output = tmp_path / "output"

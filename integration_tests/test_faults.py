@@ -20,7 +20,7 @@ _SEED = 20_261_126
 def test_kills_at_named_points(tmp_path: Path, model_store: Path) -> None:
     """A worker that dies around the steps of its transactions: the audit finds nothing, and readers saw the same."""
     with surroundings(model_store, tmp_path, SystemClock()) as around:
-        verdict = Suite(around).run(POINTS_FAULT, _SEED, rounds=4)
+        verdict = Suite(around).run(POINTS_FAULT, _SEED, rounds=3)
     assert verdict.holds, told(verdict)
     assert verdict.documents > 1000
 

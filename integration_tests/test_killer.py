@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from integration_tests.stuck_worker import DIES
-from integration_tests.system import System, WorkerProcess, numbered, wait_until
+from integration_tests.system import THOROUGH, System, WorkerProcess, numbered, wait_until
 from schemas.classification import decode_classification
 from schemas.dead_letter import DeadLetter, Reason
 from schemas.document import Document
@@ -52,7 +52,9 @@ def notes(system: System) -> set[str | None]:
         consumer.close()
 
 
-@pytest.mark.parametrize(("delivery", "max_deaths"), [("exactly-once", 2), ("at-least-once", 1)])
+@pytest.mark.parametrize(
+    ("delivery", "max_deaths"), [("exactly-once", 2), pytest.param("at-least-once", 1, marks=THOROUGH)]
+)
 def test_a_killer(system: System, sample: list[Document], delivery: str, max_deaths: int) -> None:
     """It costs one death in its batch and as many alone as are allowed; then it alone is a dead letter."""
     documents = list(numbered(sample, COUNT))

@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from integration_tests.broker import Kafka, ToSend
+from integration_tests.system import THOROUGH
 from worker.clock import SystemClock
 from worker.kafka.local_broker import LocalBroker, answers, find_running
 from worker.kafka.local_state import read_state
@@ -175,6 +176,7 @@ def test_stop_leaves_nothing(own_broker: LocalBroker, tmp_path: Path) -> None:
     assert not (tmp_path / "kafka/broker.json").exists()
 
 
+@THOROUGH
 def test_data_moves_to_another_port(own_broker: LocalBroker, tmp_path: Path) -> None:
     """A broker that starts on another port still has its topics."""
     first = own_broker.start(tmp_path / "kafka", follow_parent=True)
@@ -217,6 +219,7 @@ def test_command_line(tmp_path: Path) -> None:
         clf(home, "stop")
 
 
+@THOROUGH
 def test_two_starts_at_once(tmp_path: Path) -> None:
     """Two people who start a broker in one directory get one broker."""
     command = [sys.executable, "-c", "from worker.cli import main; main()", "kafka", "start"]
@@ -230,7 +233,7 @@ def test_two_starts_at_once(tmp_path: Path) -> None:
         clf(tmp_path, "stop", "--delete-data")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=THOROUGH)])
 def test_foreground(tmp_path: Path, number: signal.Signals) -> None:
     """In the foreground a signal stops the broker and the command ends cleanly."""
     command = [sys.executable, "-u", "-c", "from worker.cli import main; main()", "kafka", "start", "--foreground"]
