@@ -13,7 +13,7 @@ NEWS ?= ../shared/data/news
 # Those that take longest begin first, or one core would wait for the last of them.
 PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score faults \
 	faults_figures security alerts grafana rules compare verify partitions ports tools reload stuck killer \
-	hostile_ports capacity slow_host status_page signed_store wheel kernel_script consul_agent tracing \
+	hostile_ports status_page signed_store wheel kernel_script consul_agent tracing \
 	deploy_systemd deploy_aurora deploy_kubernetes deploy_settings))
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -54,6 +54,7 @@ thorough: setup ## The tests that take minutes and are left out of `test`: real 
 	CLF_THOROUGH=1 $(BIN)/pytest $(TWO_AT_A_TIME) \
 		$(addprefix integration_tests/test_,$(addsuffix .py,quality native_articles schema_registry security local_broker demo \
 			bench_score killer))
+	CLF_THOROUGH=1 $(BIN)/pytest $(addprefix integration_tests/test_,$(addsuffix .py,capacity slow_host))  # these look at the clock
 
 consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once
 	@$(BIN)/python -m integration_tests.consul_agent build

@@ -9,7 +9,7 @@ import pytest
 from integration_tests.system import CLF, THOROUGH
 from models.native import why_unavailable
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, THOROUGH]
 
 CORPUS = Path(__file__).parent.parent / "training" / "sample" / "eng.jsonl"
 SCORERS = ["reference scorer"] if why_unavailable() else ["native scorer", "reference scorer"]
@@ -61,7 +61,6 @@ def test_documents(tmp_path: Path, corpus: Path) -> None:
     assert json.loads(again.stdout)["documents"][0]["terms"] == rows[0]["terms"]
 
 
-@THOROUGH
 def test_opening_and_growth(tmp_path: Path, corpus: Path) -> None:
     """A synthetic bundle is opened in fresh processes, growth is shown and drawn; standard output is JSON alone."""
     picture = tmp_path / "growth.svg"

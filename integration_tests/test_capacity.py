@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from integration_tests.stuck_worker import HANGS
-from integration_tests.system import CLOCK, System, WorkerProcess, wait_until
+from integration_tests.system import CLOCK, THOROUGH, System, WorkerProcess, wait_until
 from schemas.document import Document
 
 pytestmark = pytest.mark.broker
@@ -40,6 +40,7 @@ def slow_documents() -> Iterator[Document]:
     return (Document(f"{HANGS}0.0005{number:05}", "", "", "en") for number in range(DOCUMENTS))
 
 
+@THOROUGH
 def test_the_forecasts_come_true(system: System) -> None:
     """While a backlog drains, the time left is forecast within a factor of three; in the end nothing is left to say."""
     system.send(slow_documents())

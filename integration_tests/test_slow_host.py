@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2
 
 from integration_tests.plain_calls import Caller
 from integration_tests.serving import ServeProcess
-from integration_tests.system import CLOCK, wait_until
+from integration_tests.system import CLOCK, THOROUGH, wait_until
 from schemas.document import Document
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -109,6 +109,7 @@ def calls(address: str) -> Iterator[None]:
             thread.join()
 
 
+@THOROUGH  # it needs a core to itself, or the host is slow before it is throttled
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make cgroups")
 def test_a_throttled_server_leaves_and_comes_back(cgroup: Cgroup, tmp_path: Path) -> None:
     """Slow by quota: not ready, for that reason, by HTTP and gRPC; with its time back it is ready again."""
