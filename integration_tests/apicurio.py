@@ -13,8 +13,7 @@ from urllib.request import urlopen
 
 import platformdirs
 
-from integration_tests.faults.proxy import free_port
-from integration_tests.system import wait_until
+from integration_tests.system import free_port, wait_until
 
 VERSION: Final = "2.6.13.Final"
 _ARTIFACT: Final = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"

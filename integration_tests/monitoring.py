@@ -13,14 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
 
-from integration_tests.faults.proxy import free_port
+from deploy.grafana.prometheus_api import answer
 from integration_tests.ops_tools import program
-from integration_tests.system import STOP_TIMEOUT_S, wait_until
+from integration_tests.system import STOP_TIMEOUT_S, free_port, wait_until
 
 SAMPLES = Path(__file__).parent.parent / "deploy" / "prometheus"
 RULES = SAMPLES / "clf.rules.yml"
@@ -95,16 +94,12 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """What an expression gives now."""
-        return list(self._ask("query", query=expression)["result"])
+        return list(answer(f"http://{self.address}", "query", query=expression)["result"])
 
     def alerts(self) -> dict[str, str]:
         """The alerts that are pending or firing, with which of it."""
-        return {alert["labels"]["alertname"]: alert["state"] for alert in self._ask("alerts")["alerts"]}
-
-    def _ask(self, what: str, **parameters: str) -> dict[str, Any]:
-        with urlopen(f"http://{self.address}/api/v1/{what}?{urlencode(parameters)}", timeout=10) as answer:
-            data: dict[str, Any] = json.loads(answer.read())["data"]
-            return data
+        found = answer(f"http://{self.address}", "alerts")["alerts"]
+        return {alert["labels"]["alertname"]: alert["state"] for alert in found}
 
 
 @contextmanager
@@ -172,7 +167,7 @@ def _ready(process: subprocess.Popen[bytes], address: str) -> bool:
     if process.poll() is not None:
         raise AssertionError(f"It ended with {process.returncode}.")
     try:
-        with urlopen(f"http://{address}/-/ready", timeout=5) as answer:
-            return bool(answer.status == 200)
+        with urlopen(f"http://{address}/-/ready", timeout=5) as ready:
+            return bool(ready.status == 200)
     except OSError:
         return False

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from integration_tests.broker import TIMEOUT_S, Kafka
-from integration_tests.faults.proxy import free_port
+from integration_tests.system import free_port
 from worker.kafka.local_broker import LocalBroker, delete_data
 from worker.kafka.local_launch import HOST, Node, cluster_id
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +36,13 @@ def wait_until(condition: Callable[[], object], what: str, timeout_s: float = ST
         if CLOCK.monotonic() > end:
             raise AssertionError(f"Not within {timeout_s:g} s: {what}")
         CLOCK.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

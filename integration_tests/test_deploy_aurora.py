@@ -1,7 +1,6 @@
 """deploy/aurora/clf.aurora: read by Aurora's own language, and its command lines run as Thermos would run them."""
 
 import os
-import socket
 import subprocess
 import sys
 import tarfile
@@ -12,7 +11,7 @@ import pytest
 from pystachio.config import Config
 
 from integration_tests.consul_agent import ConsulAgent, why_unavailable
-from integration_tests.system import wait_until
+from integration_tests.system import free_port, wait_until
 from worker.clock import SystemClock
 from worker.serve.service_file import ServiceFileError, read_service_file
 
@@ -40,13 +39,6 @@ def bound(**values: str) -> Any:  # noqa: ANN401 - as above
     job, missing = job.bind(**values).interpolate()
     assert (job.check().ok(), missing) == (True, []), job.check()
     return job
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        return int(own.getsockname()[1])
 
 
 def test_the_job() -> None:

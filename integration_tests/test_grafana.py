@@ -16,10 +16,9 @@ from deploy.grafana.panels import ROWS, Panel
 from deploy.grafana.pictures import draw
 from deploy.grafana.prometheus_api import Window, ask
 from integration_tests import ops_tools
-from integration_tests.faults.proxy import free_port
 from integration_tests.monitoring import Prometheus, prometheus
 from integration_tests.serving import ServeProcess
-from integration_tests.system import CLOCK, System, numbered, wait_until
+from integration_tests.system import CLOCK, System, free_port, numbered, wait_until
 from schemas.document import Document
 from worker.client import ClassifierClient
 

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from integration_tests.plain_calls import SERVICE, Caller
 from integration_tests.serving import ServeProcess
-from integration_tests.system import CLOCK, wait_until
+from integration_tests.system import CLOCK, free_port, wait_until
 from schemas.document import Document
 from worker.classify import ConstantClassifier
 from worker.config import Grpc
@@ -39,13 +39,6 @@ OK = grpc.StatusCode.OK
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Those of a server with a small English model."""
     return ["--models", str(small_store(tmp_path_factory.mktemp("small")))]
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # --- the server alone ----------------------------------------------------------------------------------------

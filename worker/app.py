@@ -140,7 +140,6 @@ class _Worker:
         )
         self._tracing = stream_tracing(os.environ, config.batching.max_records)
         self.has_run = False  # whether it ever had a partition
-
         self._slot = ""
         self._snapshots = Snapshots(self._metrics.collect, clock)
 

@@ -98,7 +98,6 @@ class _Server:
         self._metrics = GrpcMetrics(
             CollectorRegistry(), version("clf-worker"), SERVICE, METHODS, list(CODE_NAMES.values())
         )
-
         self._snapshots = Snapshots(self._metrics.collect, clock)
         self._address = ""
 

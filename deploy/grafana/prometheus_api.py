@@ -1,7 +1,7 @@
 """Asks a running Prometheus for the data of panels, as Grafana would."""
 
 import json
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -29,6 +29,17 @@ class Window(NamedTuple):
     rate: str
 
 
+def answer(url: str, what: str, **parameters: str | float) -> dict[str, Any]:
+    """The data of an answer of the HTTP API (/api/v1): `what` is "query", "alerts" and so on.
+
+    Raises:
+        OSError: Prometheus does not answer, or not to this question.
+    """
+    with urlopen(f"{url}/api/v1/{what}?{urlencode(parameters)}", timeout=_SECONDS) as found:  # noqa: S310 - the user names it
+        data: dict[str, Any] = json.load(found)["data"]
+        return data
+
+
 def ask(url: str, panel: Panel, window: Window) -> list[Series]:
     """Every series of a panel.
 
@@ -41,13 +52,10 @@ def ask(url: str, panel: Panel, window: Window) -> list[Series]:
 def _ask(url: str, kind: Kind, query: Query, window: Window) -> list[Series]:
     expression = filled(query, _EVERYWHERE, window.rate)
     if kind is Kind.TABLE:
-        path, parameters = "query", {"query": expression, "time": window.end}
+        data = answer(url, "query", query=expression, time=window.end)
     else:
-        path = "query_range"
-        parameters = {"query": expression, "start": window.begin, "end": window.end, "step": window.step}
-    with urlopen(f"{url}/api/v1/{path}?{urlencode(parameters)}", timeout=_SECONDS) as answer:  # noqa: S310 - the user names it
-        result = json.load(answer)["data"]["result"]
-    return [_series(query, one) for one in result]
+        data = answer(url, "query_range", query=expression, start=window.begin, end=window.end, step=window.step)
+    return [_series(query, one) for one in data["result"]]
 
 
 def _series(query: Query, one: dict[str, object]) -> Series:

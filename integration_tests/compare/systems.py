@@ -7,8 +7,7 @@ from pathlib import Path
 import orjson
 
 from integration_tests.broker import Headers
-from integration_tests.faults.proxy import free_port
-from integration_tests.system import CLF
+from integration_tests.system import CLF, free_port
 from schemas.document import Document
 
 _HERE = Path(__file__).parent

@@ -6,8 +6,7 @@ from pathlib import Path
 from confluent_kafka import Node, TopicCollection, TopicPartitionInfo
 
 from integration_tests.broker import Kafka
-from integration_tests.faults.proxy import free_port
-from integration_tests.system import wait_until
+from integration_tests.system import free_port, wait_until
 from worker.kafka.local_broker import BrokerError, LocalBroker, delete_data
 from worker.kafka.local_launch import Node as Member
 from worker.kafka.local_launch import cluster_id

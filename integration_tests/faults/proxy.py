@@ -4,7 +4,6 @@ A cut holds back what it is given, as TCP does with what is not acknowledged: wh
 """
 
 import asyncio
-import socket
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -32,13 +31,6 @@ _CLOSED_UP = frozenset({Network.CUT, Network.CUT_TO_BROKER})
 _CLOSED_DOWN = frozenset({Network.CUT, Network.CUT_TO_CLIENT})
 _SLOW_SECONDS, _SLOW_CHUNK = 0.05, 4096
 _TORN_SECONDS = 0.5
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class Proxy:

@@ -10,9 +10,9 @@ from integration_tests.broker import Kafka
 from integration_tests.faults.cluster import LocalCluster
 from integration_tests.faults.disk import Disk, NoDiskError, mounted
 from integration_tests.faults.fault import Fault
-from integration_tests.faults.proxy import Proxy, free_port
+from integration_tests.faults.proxy import Proxy
 from integration_tests.faults.stage import Place, Surroundings, Verdict, staged
-from integration_tests.system import SAMPLE, sample_documents, train
+from integration_tests.system import SAMPLE, free_port, sample_documents, train
 from worker.clock import Clock, SystemClock
 from worker.kafka.local_broker import LocalBroker, delete_data
 from worker.kafka.local_launch import SecondListener
