@@ -1,58 +1,25 @@
 """A batch that is taken in steps, one `run_once` at a time; see `worker.stream.suspects`."""
 
-from worker.stream.batch import BatchLimits
-from worker.stream.breaker import Breaker
-from worker.stream.checkpoint import Checkpoint
 from worker.stream.errors import RetriableError
-from worker.stream.loop import LoopLimits, Stages, StreamLoop
-from worker.stream.records import Position, Record
-from worker.stream.suspects import Note, Suspects
+from worker.stream.records import Position
+from worker.stream.suspects import Note
 from worker.tests.fakes import (
     P0,
     P1,
-    InlineExecutor,
-    ManualClock,
-    NotingObserver,
-    ScriptedPublisher,
-    ScriptedSource,
-    condemn,
     record,
     records,
-    settle,
 )
+from worker.tests.loop_rig import Rig
 
 
-class Rig:
-    """A loop on a scripted source and publisher."""
-
-    def __init__(self, max_deaths: int = 3) -> None:
-        self.clock, self.source, self.observer = ManualClock(), ScriptedSource(), NotingObserver()
-        self.publisher = ScriptedPublisher()
-        self.loop = StreamLoop(
-            source=self.source,
-            process=settle,
-            condemn=condemn,
-            suspects=Suspects(max_deaths, self.observer),
-            checkpoint=Checkpoint(self.publisher, self.observer, self.clock, 10.0),
-            breaker=Breaker(1.0, 1),
-            stages=Stages(InlineExecutor(), InlineExecutor()),
-            limits=LoopLimits(BatchLimits(3, 10_000, 2.0), 5.0, 60.0, 0.1, 0.001, 0.0),
-            observer=self.observer,
-            clock=self.clock,
-        )
-        self.source.subscribe(self.loop)
-        self.loop.assigned({P0, P1})
-
-    def turns(self, count: int, *delivered: Record) -> None:
-        """Several turns; the records come at the first."""
-        self.source.records += delivered
-        for _ in range(count):
-            self.loop.run_once()
+def rig_of(max_deaths: int = 3) -> Rig:
+    """A loop that looks for killers."""
+    return Rig(max_deaths=max_deaths, revoke_timeout=5.0)
 
 
 def test_trusted_partitions_cost_nothing() -> None:
     """After the first batch of a partition there is one commit per batch, and no note and no question any more."""
-    rig = Rig()
+    rig = rig_of()
     rig.turns(8, *records(P0, 0, 2))
     assert rig.publisher.commits == [{P0: 0}, {P0: 3}]
     assert rig.publisher.notes == [{P0: Note(3).text()}, {P0: ""}]
@@ -65,7 +32,7 @@ def test_trusted_partitions_cost_nothing() -> None:
 
 def test_switched_off_there_are_no_notes() -> None:
     """Neither written nor read."""
-    rig = Rig(max_deaths=0)
+    rig = rig_of(max_deaths=0)
     rig.source.positions = {P0: Position(0, Note(3, 0, 99).text())}
     rig.turns(6, *records(P0, 0, 2))
     assert (rig.publisher.commits, rig.publisher.notes) == ([{P0: 3}], [{P0: ""}])
@@ -73,7 +40,7 @@ def test_switched_off_there_are_no_notes() -> None:
 
 def test_nothing_is_processed_before_the_group_has_answered() -> None:
     """A question without an answer is asked again, after a pause."""
-    rig = Rig()
+    rig = rig_of()
     rig.source.unanswered = [RetriableError("a coordinator moves")] * 3
     rig.turns(4, *records(P0, 0, 2))
     assert (rig.publisher.calls, len(rig.clock.slept)) == ([], 3)
@@ -83,7 +50,7 @@ def test_nothing_is_processed_before_the_group_has_answered() -> None:
 
 def test_a_note_that_was_not_taken_is_waited_for() -> None:
     """At-least-once: nothing is processed on the strength of a note that the group refused."""
-    rig = Rig()
+    rig = rig_of()
     rig.publisher.refusals = 4
     rig.turns(5, *records(P0, 0, 2))
     assert rig.publisher.commits == [{P0: 0}]
@@ -94,7 +61,7 @@ def test_a_note_that_was_not_taken_is_waited_for() -> None:
 
 def test_steps_wait_for_what_is_in_hand() -> None:
     """A batch with an unknown partition begins when the last commit has ended, and the next batch when its own has."""
-    rig = Rig()
+    rig = rig_of()
     rig.turns(6, *records(P0, 0, 2))
     rig.turns(12, *records(P0, 3, 5), *records(P1, 0, 2), *records(P0, 6, 8))
     assert rig.publisher.commits[2:] == [{P0: 6}, {P1: 0}, {P1: 3}, {P0: 9}]
@@ -102,7 +69,7 @@ def test_steps_wait_for_what_is_in_hand() -> None:
 
 def test_the_membership_is_kept_while_documents_are_taken_one_by_one() -> None:
     """Every turn polls; when the next batch is full the source is paused, and nothing piles up."""
-    rig = Rig()
+    rig = rig_of()
     rig.source.positions = {P0: Position(0, Note(3).text())}
     rig.turns(2, *records(P0, 0, 8))
     polls = len(rig.source.polls)
@@ -116,7 +83,7 @@ def test_the_membership_is_kept_while_documents_are_taken_one_by_one() -> None:
 
 def test_a_revocation_amid_steps() -> None:
     """The steps of what goes are left, those of what stays are taken, and the note is given back before it goes."""
-    rig = Rig()
+    rig = rig_of()
     rig.source.positions = {P0: Position(0, Note(9, 0, 1).text())}
     rig.turns(2, record(0), record(1), record(0, P1))
     rig.source.events.append(lambda loop: loop.revoked({P0}))
@@ -130,7 +97,7 @@ def test_a_revocation_amid_steps() -> None:
 
 def test_lost_partitions_give_nothing_back() -> None:
     """They are another worker's, so not even a note is committed."""
-    rig = Rig()
+    rig = rig_of()
     rig.turns(2, *records(P0, 0, 2))
     assert rig.publisher.commits == [{P0: 0}]
     rig.source.events.append(lambda loop: loop.lost({P0}))
