@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,61 +119,45 @@ class System:
             process.kill()
 
 
-class WorkerProcess:
-    """One `clf worker` process in a directory of its own."""
+class ClfProcess:
+    """A `clf` that serves, as a process in a directory of its own."""
 
-    def __init__(self, command: list[str], directory: Path, **environment: str) -> None:
+    def __init__(self, directory: Path, command: Sequence[str], **environment: str) -> None:
         """Start it, with these variables added to the environment."""
         directory.mkdir(exist_ok=True)
         self.directory = directory
         self._log = directory / "log"
-        (directory / "service.json").unlink(missing_ok=True)
-        command = [*command, "--http-port", "0", "--log-format", "json"]
+        self._service_file = directory / "service.json"
+        self._service_file.unlink(missing_ok=True)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=directory, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
             )
 
     @property
+    def services(self) -> dict[str, str]:
+        """Name -> "host:port" of all that it opened."""
+        found: dict[str, str] = orjson.loads(self._service_file.read_bytes())["services"]
+        return found
+
+    @property
     def health(self) -> str:
         """The "host:port" for health and metrics."""
-        return str(orjson.loads((self.directory / "service.json").read_bytes())["services"]["clf-health"])
+        return self.services["clf-health"]
 
     def get(self, path: str) -> tuple[int, str]:
-        """One answer of its HTTP port: status and body."""
+        """One answer of its health port: status and body."""
         try:
             with urlopen(f"http://{self.health}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
-            return error.code, error.read().decode()
+            with error:
+                return error.code, error.read().decode()
 
     def metric(self, line_start: str) -> float:
         """The sum of all samples whose line starts with `line_start`."""
         lines = self.get("/metrics")[1].split("\n")
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(line_start))
-
-    def await_ready(self) -> None:
-        """Wait until it says that it may take traffic."""
-        wait_until(self._ready, f"the worker is ready; its log:\n{self.log()}")
-
-    def _ready(self) -> bool:
-        if self.process.poll() is not None:
-            raise AssertionError(f"The worker ended with {self.process.returncode}:\n{self.log()}")
-        try:
-            return (self.directory / "service.json").exists() and self.get("/ready")[0] == 200
-        except OSError:
-            return False  # it is just going; the next look finds its exit code
-
-    def terminate(self) -> int:
-        """SIGTERM; returns the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """SIGKILL, when it still runs."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
 
     def log(self) -> str:
         """Everything it logged."""
@@ -183,6 +167,38 @@ class WorkerProcess:
         """Its log lines of one event."""
         lines = (line for line in self.log().split("\n") if line.startswith("{"))
         return [fields for fields in map(orjson.loads, lines) if fields["event"] == name]
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """SIGKILL, when it still runs; frozen or not."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def ready(self) -> bool:
+        """Whether it may take traffic; fails when it has ended."""
+        if self.process.poll() is not None:
+            raise AssertionError(f"It ended with {self.process.returncode}:\n{self.log()}")
+        try:
+            return self._service_file.exists() and self.get("/ready")[0] == 200
+        except OSError:
+            return False  # it is just going; the next look finds its exit code
+
+
+class WorkerProcess(ClfProcess):
+    """One `clf worker` process."""
+
+    def __init__(self, command: list[str], directory: Path, **environment: str) -> None:
+        """Start it, with these variables added to the environment."""
+        super().__init__(directory, [*command, "--http-port", "0", "--log-format", "json"], **environment)
+
+    def await_ready(self) -> None:
+        """Wait until it says that it may take traffic."""
+        wait_until(self.ready, f"the worker is ready; its log:\n{self.log()}")
 
 
 def sample_documents() -> list[Document]:
