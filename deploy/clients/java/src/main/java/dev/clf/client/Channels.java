@@ -1,6 +1,7 @@
 package dev.clf.client;
 
 import io.grpc.ChannelCredentials;
+import io.grpc.ClientInterceptor;
 import io.grpc.Grpc;
 import io.grpc.LoadBalancerRegistry;
 import io.grpc.ManagedChannel;
@@ -38,11 +39,17 @@ final class Channels {
 
     private Channels() {}
 
-    static ManagedChannel open(Target target, ChannelCredentials credentials, String authority, Executor executor) {
+    static ManagedChannel open(
+            Target target,
+            ChannelCredentials credentials,
+            String authority,
+            Executor executor,
+            List<ClientInterceptor> interceptors) {
         ManagedChannelBuilder<?> builder = Grpc.newChannelBuilder(target.uri(), credentials, target.resolvers())
                 .userAgent("clf-java")
                 .disableServiceConfigLookUp()
                 .defaultServiceConfig(serviceConfig())
+                .intercept(interceptors)
                 .enableRetry()
                 .perRpcBufferLimit(CALL_BUFFER_BYTES)
                 .retryBufferSize(BUFFER_BYTES)

@@ -6,6 +6,7 @@ import clf.v1.ClassifyBatchResponse;
 import clf.v1.Document;
 import io.grpc.CallOptions;
 import io.grpc.ChannelCredentials;
+import io.grpc.ClientInterceptor;
 import io.grpc.ConnectivityState;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
@@ -167,6 +168,7 @@ public final class ClassifierClient implements AutoCloseable {
         private ChannelCredentials credentials = InsecureChannelCredentials.create();
         private String authority;
         private Executor executor;
+        private List<ClientInterceptor> interceptors = List.of();
 
         private Builder(Target target) {
             this.target = target;
@@ -207,10 +209,20 @@ public final class ClassifierClient implements AutoCloseable {
         }
 
         /**
+         * What every call passes through, once however many attempts it takes. For instance to carry the caller's trace:
+         * {@code GrpcTelemetry.create(openTelemetry).newClientInterceptor()} of {@code opentelemetry-grpc-1.6}.
+         */
+        public Builder interceptors(ClientInterceptor... interceptors) {
+            this.interceptors = List.of(interceptors);
+            return this;
+        }
+
+        /**
          * Makes the client, which begins to connect at once; see {@link #awaitReady}.
          */
         public ClassifierClient build() {
-            return new ClassifierClient(Channels.open(target, credentials, authority, executor), timeout);
+            ManagedChannel channel = Channels.open(target, credentials, authority, executor, interceptors);
+            return new ClassifierClient(channel, timeout);
         }
     }
 }
