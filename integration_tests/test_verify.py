@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 from urllib.request import urlopen
 
 import orjson
@@ -86,6 +87,23 @@ def test_what_was_planted_is_found(system: System, sample: list[Document], model
     assert code == 1
     assert found_in(report) == {"missing": 1, "doubled": 1, "reordered": 1, "different": 1}
     assert [p["partition"] for p in report["partitions"] if any(p["findings"].values())] == [0]
+
+
+def test_documents_in_other_fields_are_recomputed(system: System, sample: list[Document], model_store: Path) -> None:
+    """With the --fields of the worker all holds; without them no document is one, and the audit says so."""
+    crawled = [
+        orjson.dumps({"link": d.url, "page": {"title": d.title, "body": d.text}, "lang": d.lang}) for d in sample
+    ]
+    system.kafka.produce(system.documents, [ToSend(value, b"k") for value in crawled])
+    fields = ("--fields", "url=link,title=page.title,text=page.body")
+    with system.worker("--models", str(model_store), *fields) as worker:
+        system.await_settled(len(crawled))
+        assert worker.terminate() == 0
+    assert system.letters() == []
+    recompute = ("--recompute", "1", "--models", str(model_store))
+    assert verify(system, *recompute, *fields) == (0, ANY)
+    code, report = verify(system, *recompute)
+    assert (code, found_in(report)) == (1, {"different": len(crawled)})
 
 
 @pytest.mark.parametrize("kind", ["auto-commit", "random-transactional-id"])
