@@ -1,14 +1,21 @@
-"""Traces of real processes, in a receiver of ours that speaks OTLP over loopback."""
+"""Traces of real processes, in a receiver of ours that speaks OTLP over loopback, HTTP and gRPC."""
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
@@ -25,13 +32,11 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01".encode()
 
 
-class Receiver(ThreadingHTTPServer):
+class Receiver:
     """Keeps the spans it is sent, by the name of their service."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.spans: list[tuple[str, Span]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def take(self, request: ExportTraceServiceRequest) -> None:
         """Note the spans of one request."""
@@ -44,36 +49,67 @@ class Receiver(ThreadingHTTPServer):
         return [(service, span) for service, span in self.spans if span.name == name]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
+@contextmanager
+def receiving_http(receiver: Receiver) -> Iterator[str]:
+    """OTLP over HTTP for the time of the block; where."""
 
-    def do_POST(self) -> None:
-        """One export."""
-        assert self.path == "/v1/traces"
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.take(ExportTraceServiceRequest.FromString(body))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-protobuf")
-        self.end_headers()
-        self.wfile.write(ExportTraceServiceResponse().SerializeToString())
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            """One export."""
+            assert self.path == "/v1/traces"
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.take(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.end_headers()
+            self.wfile.write(ExportTraceServiceResponse().SerializeToString())
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing."""
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+            """Say nothing."""
 
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A receiver that the environment of started processes names."""
-    with Receiver() as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-        yield server
+        yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
         thread.join()
 
 
+@contextmanager
+def receiving_grpc(receiver: Receiver) -> Iterator[str]:
+    """OTLP over gRPC for the time of the block; where."""
+
+    class Service(TraceServiceServicer):
+        def Export(  # noqa: N802 - the protocol calls it so
+            self, request: ExportTraceServiceRequest, _context: grpc.ServicerContext
+        ) -> ExportTraceServiceResponse:
+            """One export."""
+            receiver.take(request)
+            return ExportTraceServiceResponse()
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    add_TraceServiceServicer_to_server(Service(), server)  # type: ignore[no-untyped-call]  # generated without types
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+RECEIVING = {"http/protobuf": receiving_http, "grpc": receiving_grpc}
+
+
+@pytest.fixture(params=["http/protobuf"])
+def receiver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A receiver that the environment of started processes names."""
+    found = Receiver()
+    with RECEIVING[request.param](found) as url:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", request.param)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        yield found
+
+
+@pytest.mark.parametrize("receiver", sorted(RECEIVING), indirect=True)
 def test_a_call_continues_the_trace_of_its_caller(receiver: Receiver, tmp_path: Path) -> None:
     """The span of `clf serve` is the child of the span that the client was called in."""
     provider = TracerProvider(shutdown_on_exit=False)
