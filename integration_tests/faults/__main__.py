@@ -10,6 +10,7 @@ from typing import IO
 import click
 import orjson
 
+from integration_tests.faults.fault import Fault
 from integration_tests.faults.faults import FAULTS
 from integration_tests.faults.report import as_json, markdown, told
 from integration_tests.faults.soak import SOAK
@@ -42,10 +43,13 @@ def faults(
     wanted = [fault for fault in FAULTS if fault.name in names or not (names or fault.on_request)]
     chosen = [replace(fault, rounds=minutes) if fault is SOAK else fault for fault in wanted]
 
+    def begins(fault: Fault) -> None:
+        click.echo(f"[{len(verdicts) + 1}/{len(chosen)}] {fault.title}; rounds: {fault.rounds}", err=True)
+
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="clf-faults-") as folder:
         directory = Path(folder)
-        for verdict in verdicts_of(chosen, seed, trained(models or directory / "models"), directory):
+        for verdict in verdicts_of(chosen, seed, trained(models or directory / "models"), directory, begins):
             verdicts.append(verdict)
             click.echo(told(verdict), err=True)
     click.echo(markdown(verdicts, {fault.name: fault.title for fault in FAULTS}))

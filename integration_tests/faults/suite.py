@@ -29,13 +29,17 @@ def trained(directory: Path) -> Path:
     return directory
 
 
-def verdicts_of(faults: Iterable[Fault], seed: int, models: Path, directory: Path) -> Iterator[Verdict]:
-    """Run them all; neighbours that happen at one kind of place share its brokers."""
+def verdicts_of(
+    faults: Iterable[Fault], seed: int, models: Path, directory: Path, begins: Callable[[Fault], None]
+) -> Iterator[Verdict]:
+    """Run them all, after `begins` was told of each; neighbours at one kind of place share its brokers."""
     for place, group in groupby(faults, key=lambda fault: fault.setting.place):
         there = list(group)
         try:
             with surroundings(models, directory, SystemClock(), place) as around:
-                yield from (Suite(around).run(fault, seed) for fault in there)
+                for fault in there:
+                    begins(fault)
+                    yield Suite(around).run(fault, seed)
         except NoDiskError as error:
             yield from (Verdict(fault.name, seed, skipped=str(error)) for fault in there)
 
