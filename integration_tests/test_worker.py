@@ -230,6 +230,16 @@ def test_it_refuses_to_start_on_wrong_topics(system: System) -> None:
         assert "no.such.topic does not exist" in str(worker.events("cannot_start")[0]["reason"])
 
 
+def test_it_refuses_to_start_where_it_cannot_tell_its_port(system: System) -> None:
+    """A service file in a directory that is not there is named, and the port is not blamed; exit 3."""
+    with system.worker("--no-scoring", "--service-file", "nowhere/service.json") as worker:
+        assert worker.process.wait(30) == 3
+        reason = str(worker.events("cannot_start")[0]["reason"])
+    assert reason == (
+        "nowhere/service.json cannot be written: No such file or directory. Name another with --service-file."
+    )
+
+
 def test_health_and_metrics_tell_the_truth(system: System, sample: list[Document], model_store: Path) -> None:
     """`/ready` follows the assignment, and the counters equal what is in the topics."""
     documents = system.send(numbered(sample, 300))

@@ -194,11 +194,16 @@ class _Worker:
                 config.http_port,
                 routes(self._not_ready_because, self._metrics.exposition, StatusPage(self._page(), self._clock)),
             )
+        except OSError as error:
+            raise CannotStartError(
+                f"The health port {config.http_host}:{config.http_port} cannot be opened: {error}. Another worker may "
+                "have it: take --http-port 0 for a free one."
+            ) from error
+        try:
             write_service_file(config.service_file, {HEALTH: f"{server.host}:{server.port}"})
         except OSError as error:
             raise CannotStartError(
-                f"The health port {config.http_host}:{config.http_port} cannot be opened, or {config.service_file} not "
-                f"written: {error}. Another worker may have the port: take --http-port 0 for a free one."
+                f"{config.service_file} cannot be written: {error.strerror}. Name another with --service-file."
             ) from error
         return server
 
