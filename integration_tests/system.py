@@ -122,12 +122,19 @@ class System:
 class ClfProcess:
     """A `clf` that serves, as a process in a directory of its own."""
 
-    def __init__(self, directory: Path, command: Sequence[str], **environment: str) -> None:
-        """Start it, with these variables added to the environment."""
+    def __init__(
+        self,
+        directory: Path,
+        command: Sequence[str],
+        service_file: str = "service.json",
+        log_name: str = "log",
+        **environment: str,
+    ) -> None:
+        """Start it, with these variables added to the environment; `command` says where its service file is."""
         directory.mkdir(exist_ok=True)
         self.directory = directory
-        self._log = directory / "log"
-        self._service_file = directory / "service.json"
+        self._log = directory / log_name
+        self._service_file = directory / service_file
         self._service_file.unlink(missing_ok=True)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
