@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from integration_tests.console import FIRST, GOAL, Console, even, on_cluster, on_own_broker, send
 from integration_tests.faults.cluster import LocalCluster
@@ -247,6 +248,41 @@ def test_add_partitions(console: Console) -> None:
         assert worker.terminate() == 0
     assert {record.partition for record in system.results()} == set(range(8))
     assert findings(console) == {}
+
+
+@operation("End a transaction that hangs")
+def test_end_a_transaction_that_hangs(console: Console) -> None:
+    """Readers go on; what was in it is named, sent again, and gets its results."""
+    look, producers, listed, abort, audit, resend = section("End a transaction that hangs").commands
+    system = console.system
+    with console.start(FIRST) as worker:
+        send(system, even(3))
+        system.await_settled(12)
+        assert worker.terminate() == 0
+    send(system, {1: 3})
+    lost = system.kafka.producer(transactional_id="hangs", transaction_timeout_ms=60_000)
+    lost.init_transactions()
+    lost.begin_transaction()
+    for _ in range(3):
+        lost.produce(system.classifications, b"{}", GOAL.url.encode(), 1)
+    assert lost.flush(30) == 0
+    member = system.kafka.consumer(system.group)
+    member.commit(offsets=[TopicPartition(system.documents, 1, 6)], asynchronous=False)  # as if half of it was there
+    member.close()
+    assert "open_transaction" in console.run(f"{look} --patience 1", code=1)
+    shown = console.run(producers).splitlines()
+    head, wanted = section("End a transaction that hangs").answers[0].splitlines()
+    assert shown[0].split() == head.split()
+    assert [line.split()[-1] for line in shown[1:]].count(wanted.split()[-1]) == 1
+    assert "Ongoing" in console.run(listed)
+    console.run(abort)
+    assert findings(console) == {"missing": 3}
+    assert "documents/1/3" in console.run(audit, code=1)
+    console.run(resend)
+    with console.start(FIRST):
+        system.await_settled(18)
+    assert len(system.results()) == 15
+    assert findings(console) == {"missing": 3}
 
 
 @operation("Upgrade Kafka")
