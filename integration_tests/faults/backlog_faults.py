@@ -15,7 +15,8 @@ from worker.config import Batching
 _LOOK_SECONDS = 0.5
 _START_SECONDS = 60.0
 _DRAIN_SECONDS = 900.0
-_TEXTS = 300  # different ones, so that batches compress no better than real pages do
+_TEXTS = 300
+_SLICES = 4096  # characters of each that short texts are taken from, so that batches compress no better than real pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,13 @@ class Backlog:
         documents: how many.
         characters: of the text of each.
         first_share: of them all are in partition 0; the others share the rest.
-        most_wait: share of the time that a partition may wait; 1 where it holds little more than one turn.
+        most_wait: share of the time that a partition may wait.
     """
 
     documents: int
     characters: int
     first_share: float = 0.0
-    most_wait: float = 1.0
+    most_wait: float = 0.5
 
 
 class Look(NamedTuple):
@@ -107,14 +108,15 @@ def _settled(stage: Stage) -> dict[int, int]:
 def _fill(stage: Stage, backlog: Backlog) -> dict[int, int]:
     """Send it all; returns how many each partition got."""
     chance, others = stage.random, stage.setting.partitions - 1
-    texts = list(_texts(stage, backlog.characters))
+    texts = list(_texts(stage, max(backlog.characters, _SLICES)))
 
     def records() -> Iterator[tuple[int, str, str]]:
         for number in range(backlog.documents):
             first = chance.random() < backlog.first_share
             partition = 0 if first else number % (others + 1) if not backlog.first_share else 1 + number % others
             text, lang = texts[number % len(texts)]
-            yield partition, text, lang
+            begin = chance.randrange(len(text) - backlog.characters + 1)
+            yield partition, text[begin : begin + backlog.characters], lang
 
     stage.generator.send_all(records())
     return {partition: len(stamps) for partition, stamps in enumerate(stage.generator.sent)}
@@ -146,7 +148,7 @@ FAULTS_OF_BACKLOGS = (
     Fault(
         "backlog-large",
         "a backlog of 50,000 documents of 50 kB in 64 partitions, one worker",
-        drain(Backlog(50_000, 50_000, most_wait=0.5)),
+        drain(Backlog(50_000, 50_000)),
         rounds=1,
         setting=_ALONE,
         warm=False,
@@ -154,7 +156,7 @@ FAULTS_OF_BACKLOGS = (
     Fault(
         "backlog-paused",
         "64 partitions, half of 60,000 documents in one of them, held back by a slow scorer",
-        drain(Backlog(60_000, 2_000, first_share=0.5), held_back=True),
+        drain(Backlog(60_000, 2_000, first_share=0.5, most_wait=1.0), held_back=True),
         rounds=1,
         setting=_SLOW,
         warm=False,
