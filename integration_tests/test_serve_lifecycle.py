@@ -49,7 +49,8 @@ def own_server(config: Grpc) -> Iterator[GrpcServer]:
     """A server in this process that gives everybody the same result."""
     metrics = GrpcMetrics(CollectorRegistry(), "1", SERVICE, METHODS, list(CODE_NAMES.values()))
     pool = CallPool(Limits(2, 16), {f"/{SERVICE}/{name}": name for name in METHODS}, metrics.calls, CLOCK)
-    servicer = Servicer(Answers(ConstantClassifier, 10_000, 4), pool, 0.0, lambda *_: None, Patience(CLOCK))
+    patience = Patience(CLOCK, lambda: pool.crowded)
+    servicer = Servicer(Answers(ConstantClassifier, 10_000, 4), pool, 0.0, lambda *_: None, patience)
     try:
         with (
             scratch_directory(CLOCK.time()) as directory,

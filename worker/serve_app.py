@@ -90,7 +90,6 @@ class _Server:
         self._clock = clock
         self._lifecycle = Lifecycle()
         self._systemd = Systemd.of(os.environ, clock)
-        self._patience = Patience(clock)
         self._slow_node: SlowNode | None = None
         self._cores = Cores.choose(config.grpc.core) if config.grpc.pin else FREE
         self._tracing = call_tracing(os.environ, clock)
@@ -117,10 +116,11 @@ class _Server:
             stack.callback(pool.close)
             if self._tracing:
                 stack.callback(self._tracing.close)
-            stack.callback(self._patience.close)
-            self._patience.start()
+            patience = Patience(self._clock, lambda: pool.crowded)
+            stack.callback(patience.close)
+            patience.start()
             self._metrics.watch(lambda: pool.in_hand, lambda: request_log.waiting if request_log else 0)
-            servicer = self._servicer(live, pool, request_log)
+            servicer = self._servicer(live, pool, patience, request_log)
             directory = stack.enter_context(scratch_directory(self._clock.time()))
             server = stack.enter_context(
                 GrpcServer(config.grpc, servicer, pool, credentials(config.tls), directory, self._clock)
@@ -237,7 +237,9 @@ class _Server:
         limits = Limits(config.threads, config.max_calls)
         return CallPool(limits, names, self._metrics.calls, self._clock, self._cores.for_calls)
 
-    def _servicer(self, live: LiveModels, pool: CallPool, request_log: RequestLog | None) -> Servicer:
+    def _servicer(
+        self, live: LiveModels, pool: CallPool, patience: Patience, request_log: RequestLog | None
+    ) -> Servicer:
         config = self._config.grpc
         answers = Answers(live.classifier, config.max_message_bytes, config.max_batch)
 
@@ -249,7 +251,7 @@ class _Server:
                     request_log.add(_entry(now, method, document, result, seconds, with_text=with_text))
 
         with_text = self._config.request_log.request_log_text
-        arguments = (answers, pool, config.min_time_left, answered, self._patience)
+        arguments = (answers, pool, config.min_time_left, answered, patience)
         return Servicer(*arguments, self._tracing.behaviour) if self._tracing else Servicer(*arguments)
 
     # --- serve and stop -----------------------------------------------------------------------------------------

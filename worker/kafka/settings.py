@@ -34,8 +34,8 @@ _SCOPES = ("consumer", "producer")
 _MESSAGE_MAX_BYTES = 100_000_000
 _BATCH_BYTES = 1_000_000  # librdkafka's own default
 
-# What one answer to a fetch may hold, as compressed as it was sent, and one partition in it. A batch that is larger comes
-# whole, when its partition is the first.
+# What one answer to a fetch may hold, as compressed as it was sent, and one partition in it. A batch that is larger is
+# sent when its partition is the first, and whole.
 _ANSWER_BYTES = 2**20
 _TURN_BYTES = 2**18
 

@@ -152,6 +152,11 @@ class CallPool(grpc.ServerInterceptor):
         return self._in_hand
 
     @property
+    def crowded(self) -> bool:
+        """Whether calls wait for a thread."""
+        return self._in_hand > len(self._threads)
+
+    @property
     def ended(self) -> int:
         """Calls that have been answered or given up since the start."""
         return self._ended

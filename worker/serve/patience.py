@@ -1,27 +1,28 @@
 """How long a call may take to bring its request.
 
 A caller that sends no request, or never the rest of it, keeps one of few threads waiting. Its deadline ends that, if it
-has one; without one this does.
+has one; without one this does, and sooner while other calls wait for a thread.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 
 from worker.clock import Clock
 
 REQUEST_SECONDS = 5.0
-_LOOK_SECONDS = 1.0
+CROWDED_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 
 
 class Patience:
     """Waits for requests, and has calls cancelled whose request does not come."""
 
-    def __init__(self, clock: Clock, seconds: float = REQUEST_SECONDS) -> None:
-        """Nothing is cancelled before `start`."""
+    def __init__(self, clock: Clock, crowded: Callable[[], bool]) -> None:
+        """Nothing is cancelled before `start`. `crowded` tells whether calls wait for a thread."""
         self._clock = clock
-        self._seconds = seconds
+        self._crowded = crowded
         self._waiting: dict[int, tuple[float, grpc.ServicerContext]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="patience", daemon=True)
@@ -41,7 +42,7 @@ class Patience:
             grpc.RpcError: grpcio's own, when the call was cancelled meanwhile.
         """
         thread = threading.get_ident()
-        self._waiting[thread] = (self._clock.monotonic() + self._seconds, context)
+        self._waiting[thread] = (self._clock.monotonic(), context)
         try:
             return next(requests, None)
         finally:
@@ -49,9 +50,11 @@ class Patience:
 
     def cancel_late(self) -> None:
         """Cancel the calls that have waited too long."""
-        now = self._clock.monotonic()
-        for until, context in list(self._waiting.values()):
-            if until < now:
+        if not self._waiting:
+            return
+        latest = self._clock.monotonic() - (CROWDED_SECONDS if self._crowded() else REQUEST_SECONDS)
+        for since, context in list(self._waiting.values()):
+            if since < latest:
                 context.cancel()
 
     def _run(self) -> None:

@@ -55,7 +55,7 @@ class Scene:
         self.told: list[tuple[str, Answered, float]] = []
         self.fails: Exception | None = None
         pool = SimpleNamespace(current=self.call, age=lambda call: AGE if call is self.call else None)
-        self.patience = Patience(ManualClock())
+        self.patience = Patience(ManualClock(), lambda: False)
         answers, books = cast("Answers", self.answers), cast("CallPool", pool)
         self.servicer = Servicer(answers, books, min_seconds_left, self._listen, self.patience)
         self.handlers: dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]] = {}

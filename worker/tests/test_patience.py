@@ -6,11 +6,9 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from worker.serve.patience import Patience
+from worker.serve.patience import CROWDED_SECONDS, REQUEST_SECONDS, Patience
 from worker.tests.fakes import ManualClock
 from worker.tests.grpc_fakes import FakeContext
-
-SECONDS = 5.0
 
 
 class SlowCaller:
@@ -31,16 +29,17 @@ class SlowCaller:
 
 def test_a_request_is_handed_on() -> None:
     """The first one; None where there is none; and nothing is remembered of either."""
-    patience = Patience(ManualClock(), SECONDS)
+    patience = Patience(ManualClock(), lambda: False)
     assert patience.await_request(iter([b"a", b"b"]), FakeContext().as_context()) == b"a"
     assert patience.await_request(iter([]), FakeContext().as_context()) is None
     assert patience._waiting == {}
 
 
-def test_who_takes_too_long_is_cancelled() -> None:
-    """Not before its time, and nobody else with it; the caller's end is grpcio's own error."""
+@pytest.mark.parametrize(("crowded", "seconds"), [(False, REQUEST_SECONDS), (True, CROWDED_SECONDS)])
+def test_who_takes_too_long_is_cancelled(*, crowded: bool, seconds: float) -> None:
+    """Not before its time, which is short while others wait; the caller's end is grpcio's own error."""
     clock = ManualClock()
-    patience, slow = Patience(clock, SECONDS), SlowCaller()
+    patience, slow = Patience(clock, lambda: crowded), SlowCaller()
     ended: list[BaseException] = []
 
     def wait() -> None:
@@ -52,7 +51,7 @@ def test_who_takes_too_long_is_cancelled() -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     assert slow.asked.wait(20)
-    clock.now += SECONDS - 0.1
+    clock.now += seconds - 0.1
     patience.cancel_late()
     assert not slow.context.cancelled.is_set()
     clock.now += 0.2
@@ -70,7 +69,7 @@ def test_nothing_is_remembered_of_a_call_that_failed(error: Exception) -> None:
         raise error
         yield b""
 
-    patience = Patience(ManualClock(), SECONDS)
+    patience = Patience(ManualClock(), lambda: False)
     with pytest.raises(type(error)):
         patience.await_request(requests(), FakeContext().as_context())
     assert patience._waiting == {}
