@@ -47,14 +47,16 @@ def faults(
         click.echo(f"[{len(verdicts) + 1}/{len(chosen)}] {fault.title}; rounds: {fault.rounds}", err=True)
 
     verdicts: list[Verdict] = []
-    with tempfile.TemporaryDirectory(prefix="clf-faults-") as folder:
-        directory = Path(folder)
-        for verdict in verdicts_of(chosen, seed, trained(models or directory / "models"), directory, begins):
-            verdicts.append(verdict)
-            click.echo(told(verdict), err=True)
-    click.echo(markdown(verdicts, {fault.name: fault.title for fault in FAULTS}))
-    if json_file is not None:
-        json_file.write(orjson.dumps([as_json(verdict) for verdict in verdicts]))
+    try:
+        with tempfile.TemporaryDirectory(prefix="clf-faults-") as folder:
+            directory = Path(folder)
+            for verdict in verdicts_of(chosen, seed, trained(models or directory / "models"), directory, begins):
+                verdicts.append(verdict)
+                click.echo(told(verdict), err=True)
+    finally:  # Ctrl-C, or a bug: what is known by then took long to find out
+        click.echo(markdown(verdicts, {fault.name: fault.title for fault in FAULTS}))
+        if json_file is not None:
+            json_file.write(orjson.dumps([as_json(verdict) for verdict in verdicts]))
     sys.exit(not all(verdict.holds for verdict in verdicts))
 
 
