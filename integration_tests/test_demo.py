@@ -59,7 +59,7 @@ def test_ctrl_c_stops_what_it_kept(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
         )
     try:
-        wait_until(lambda: "Ctrl-C here stops everything" in output.read_text(), "the demo stays up", 60)
+        wait_until(lambda: "Ctrl-C here stops everything" in output.read_text(), "the demo stays up", 100)
         demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 0, output.read_text()
     finally:
