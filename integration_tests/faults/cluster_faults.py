@@ -1,7 +1,6 @@
 """What befalls one broker of three, and leaves the others with its work."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from confluent_kafka import KafkaException
 
@@ -48,15 +47,20 @@ def kill_node(find: Callable[[Stage], int]) -> Inject:
 
 def _another(find: Callable[[Stage], int], stage: Stage, *, than: int) -> int:
     """Wait until somebody has that part, and not that one."""
-    found = _NOBODY
+    found, refused = _NOBODY, ""
 
     def somebody() -> bool:
-        nonlocal found
-        with suppress(KafkaException):  # who has just taken it over is not ready to answer for a moment
+        nonlocal found, refused
+        try:
             found = find(stage)
+        except KafkaException as error:  # who has just taken it over is not ready to answer for a moment
+            refused = f"; the last answer was {error}"
         return found not in {_NOBODY, than}
 
-    wait_until(somebody, f"another broker than {than} has the part", _FOUND_SECONDS)
+    try:
+        wait_until(somebody, f"another broker than {than} has the part", _FOUND_SECONDS)
+    except AssertionError as error:
+        raise AssertionError(f"{error}{refused}") from error
     return found
 
 

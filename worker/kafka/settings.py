@@ -34,10 +34,8 @@ _SCOPES = ("consumer", "producer")
 _MESSAGE_MAX_BYTES = 100_000_000
 _BATCH_BYTES = 1_000_000  # librdkafka's own default
 
-# What one answer to a fetch may hold, as compressed as it was sent, and one partition in it. A batch that is larger is
-# sent when its partition is the first, and whole.
-_ANSWER_BYTES = 2**20
-_TURN_BYTES = 2**18
+# What one answer to a fetch may hold, as compressed as it was sent: one turn of a partition. Larger batches come whole.
+_ANSWER_BYTES = 2**18
 
 
 class SettingsError(ValueError):
@@ -107,10 +105,9 @@ def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
         "queued.max.messages.kbytes": 32_768,
         "queued.min.messages": 20_000,
         # The client begins each request one partition further than the last. Answers of 50 MB, its default, serve those
-        # in front again and again before the others have their first turn; turns of 1 MiB, its default, hold all that a
+        # in front again and again before the others have their first turn, and an answer of 1 MiB is all that a
         # partition has of small documents.
         "fetch.max.bytes": _ANSWER_BYTES,
-        "max.partition.fetch.bytes": _TURN_BYTES,
         # How long a partition waits once that bound was met. The default of a second starves a fast worker.
         "fetch.queue.backoff.ms": 20,
         "statistics.interval.ms": 1000,

@@ -123,7 +123,7 @@ def test_the_consumer_commits_nothing_by_itself() -> None:
 def test_an_answer_is_one_turn() -> None:
     """What is fetched ahead is bounded, and one answer to a fetch holds no more than one partition's turn."""
     settings = consumer({}, "g", GroupProtocol.CLASSIC)
-    assert (settings["fetch.max.bytes"], settings["queued.min.messages"]) == (2**20, 20_000)
+    assert (settings["fetch.max.bytes"], settings["queued.min.messages"]) == (2**18, 20_000)
     assert settings["queued.max.messages.kbytes"] == 32_768
 
 
