@@ -11,7 +11,7 @@ from integration_tests.faults.cluster import LocalCluster
 from integration_tests.faults.disk import Disk, NoDiskError, mounted
 from integration_tests.faults.fault import Fault
 from integration_tests.faults.proxy import Proxy
-from integration_tests.faults.stage import Place, Surroundings, Verdict, staged
+from integration_tests.faults.stage import Place, Stage, Surroundings, Verdict, staged
 from integration_tests.system import SAMPLE, free_port, sample_documents, train
 from worker.clock import Clock, SystemClock
 from worker.kafka.local_broker import LocalBroker, delete_data
@@ -55,19 +55,25 @@ class Suite:
         verdict = Verdict(fault.name, seed)
         try:
             with staged(self._around, fault.setting, f"{fault.name}.{seed}", seed) as stage:
-                if fault.warm:
-                    stage.warm_up()
-                fault.inject(stage, verdict, fault.rounds if rounds is None else rounds)
-                stage.finish(verdict, steady_fleet=fault.steady_fleet)
-                if verdict.findings:
-                    data = [broker.running.directory for broker in self._around.brokers if broker.running is not None]
-                    kept = keep(KEPT / stage.system.directory.name, stage.system.directory, *data)
-                    verdict.broken.append(f"kept for a closer look: {kept}")
+                self._go_through(stage, fault, fault.rounds if rounds is None else rounds, verdict)
         except NoDiskError as error:
             verdict.skipped = str(error)
+        return verdict
+
+    def _go_through(self, stage: Stage, fault: Fault, rounds: int, verdict: Verdict) -> None:
+        broke_off = False
+        try:
+            if fault.warm:
+                stage.warm_up()
+            fault.inject(stage, verdict, rounds)
+            stage.finish(verdict, steady_fleet=fault.steady_fleet)
         except AssertionError as error:
             verdict.broken.append(f"broke off: {error}")
-        return verdict
+            broke_off = True
+        if verdict.findings or broke_off:
+            data = [broker.running.directory for broker in self._around.brokers if broker.running is not None]
+            kept = keep(KEPT / stage.system.directory.name, stage.system.directory, *data)
+            verdict.broken.append(f"kept for a closer look: {kept}")
 
 
 def keep(where: Path, *directories: Path) -> Path:

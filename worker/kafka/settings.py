@@ -32,6 +32,7 @@ _SCOPES = ("consumer", "producer")
 
 # A single document may be as large as the broker allows: its limit decides, not the client's (default 1 MB).
 _MESSAGE_MAX_BYTES = 100_000_000
+_LEAST_MESSAGE_MAX_BYTES = 1000
 _BATCH_BYTES = 1_000_000  # librdkafka's own default
 
 # What one answer to a fetch may hold, as compressed as it was sent: one turn of a partition. Larger batches come whole.
@@ -125,7 +126,8 @@ def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
         settings["session.timeout.ms"] = 10_000
         # A member learns of a rebalance with its next heartbeat; partitions on the move stand still until then.
         settings["heartbeat.interval.ms"] = 1000
-    return {**settings, **base}
+    # What a producer may send is nothing to a consumer; but the client refuses a fetch.max.bytes below it.
+    return {**settings, **base, "message.max.bytes": _LEAST_MESSAGE_MAX_BYTES}
 
 
 def producer(base: Settings, max_message_bytes: int = _BATCH_BYTES) -> Settings:

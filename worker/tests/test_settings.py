@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer
 
 from worker.config import GroupProtocol
 from worker.kafka.consumer import GroupSource
@@ -125,6 +126,12 @@ def test_an_answer_is_one_turn() -> None:
     settings = consumer({}, "g", GroupProtocol.CLASSIC)
     assert (settings["fetch.max.bytes"], settings["queued.min.messages"]) == (2**18, 20_000)
     assert settings["queued.max.messages.kbytes"] == 32_768
+
+
+@pytest.mark.parametrize("base", [{}, {"message.max.bytes": "10000000"}, {"fetch.max.bytes": "100000"}])
+def test_the_client_takes_them(base: Settings) -> None:
+    """It compares some of them with each other, such as those of a file for producers and consumers alike."""
+    Consumer({**consumer(base, "g", GroupProtocol.CLASSIC), "bootstrap.servers": "127.0.0.1:9"}).close()
 
 
 def test_the_consumer_protocol_leaves_assignment_to_the_broker() -> None:
