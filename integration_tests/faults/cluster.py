@@ -12,15 +12,15 @@ from worker.kafka.local_launch import Node as Member
 from worker.kafka.local_launch import cluster_id
 
 NODES = 3
-_TRANSACTION_PARTITIONS = 3
+_COORDINATOR_PARTITIONS = 3
 OFFSETS, TRANSACTIONS = "__consumer_offsets", "__transaction_state"
 # One broker may be away, and no record that was acknowledged is lost with it.
 _REPLICATED = {
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
-    "offsets.topic.num.partitions": "3",
+    "offsets.topic.num.partitions": str(_COORDINATOR_PARTITIONS),
     "offsets.topic.replication.factor": "3",
-    "transaction.state.log.num.partitions": str(_TRANSACTION_PARTITIONS),
+    "transaction.state.log.num.partitions": str(_COORDINATOR_PARTITIONS),
     "transaction.state.log.replication.factor": "3",
     "transaction.state.log.min.isr": "2",
 }
@@ -96,13 +96,16 @@ def leader(kafka: Kafka, topic: str, partition: int) -> int:
 
 
 def group_coordinator(kafka: Kafka, group: str) -> int:
-    """The node that keeps the group and its offsets."""
-    return _id(kafka.admin().describe_consumer_groups([group], request_timeout=10)[group].result().coordinator)
+    """The node that keeps the group and its offsets: the leader of the partition that Kafka's hash of it names.
+
+    A client that has asked for it once goes on asking that node for ten minutes, wherever the group is by then.
+    """
+    return leader(kafka, OFFSETS, abs(_java_hash(group)) % _COORDINATOR_PARTITIONS)
 
 
 def transaction_coordinator(kafka: Kafka, transactional_id: str) -> int:
-    """The node that keeps the transactions of that id: the leader of the partition that Kafka's hash of it names."""
-    return leader(kafka, TRANSACTIONS, abs(_java_hash(transactional_id)) % _TRANSACTION_PARTITIONS)
+    """The node that keeps the transactions of that id, found in the same way."""
+    return leader(kafka, TRANSACTIONS, abs(_java_hash(transactional_id)) % _COORDINATOR_PARTITIONS)
 
 
 def _id(node: Node | None) -> int:
