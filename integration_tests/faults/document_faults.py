@@ -9,7 +9,7 @@ from integration_tests.stuck_worker import DIES, HANGS
 from integration_tests.system import wait_until
 from schemas.dead_letter import DeadLetter, Reason
 
-_KILLER_SECONDS = 120.0
+_KILLER_SECONDS = 240.0  # each death by a hang takes twice --stuck-after, a restart and a rebalance
 _DEATHS = 6  # of one killer at most: up to two before a note is left, one that finds it, and --max-deaths
 
 
