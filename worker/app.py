@@ -26,10 +26,11 @@ from worker.diagnosis.ticker import every
 from worker.kafka import settings as kafka_settings
 from worker.kafka.admin import Cluster, ClusterError, TopicInfo, problems
 from worker.kafka.bootstrap import bootstrap_servers
-from worker.kafka.consumer import GroupSource, lag_by_partition
+from worker.kafka.consumer import GroupSource
 from worker.kafka.producer import AtLeastOncePublisher, TransactionalPublisher
 from worker.kafka.registry import RegistryError, open_registry
 from worker.kafka.settings import Settings, SettingsError
+from worker.kafka.statistics import lag_by_partition
 from worker.lifecycle import ExitCode, Lifecycle, State, StopSignals
 from worker.live_models import LiveModels, open_live_models
 from worker.model_reloads import ModelReloads, start_reloads
@@ -254,7 +255,7 @@ class _Worker:
         watch = PartitionWatch(
             config.topics, Partitions(*(topics[name].partitions for name in config.topics.names)), self._metrics
         )
-        source = GroupSource(consumer, config.topics.documents, self._on_statistics, watch.has_results)
+        source = GroupSource(consumer, config.topics.documents, self._on_statistics, watch.has_results, self._clock)
         self._metrics.withheld_are(lambda: len(source.withheld))
         limit = min(
             topics[name].max_message_bytes for name in (config.topics.classifications, config.topics.dead_letters)

@@ -140,7 +140,7 @@ FAULTS_OF_BACKLOGS = (
     Fault(
         "backlog-small",
         "a backlog of 1,000,000 small documents in 64 partitions, one worker",
-        drain(Backlog(1_000_000, 100)),
+        drain(Backlog(1_000_000, 100, most_wait=0.67)),  # three turns for each, so that a round is a third of the time
         rounds=1,
         setting=_ALONE,
         warm=False,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import orjson
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as ClientPartition
@@ -14,6 +13,8 @@ from worker.kafka.client_log import LOGGING
 from worker.kafka.errors import Needs, on_group, on_topic, translate
 from worker.kafka.membership import generation
 from worker.kafka.settings import Settings, refused
+from worker.kafka.statistics import unread_partitions
+from worker.kafka.turns import Turns
 from worker.stream.deadline import Deadline
 from worker.stream.errors import AbortableError, FatalError, RetriableError
 from worker.stream.ports import RebalanceListener
@@ -46,6 +47,7 @@ class GroupSource:
         topic: str,
         on_statistics: Callable[[bytes], None],
         has_results: Callable[[int], bool] = lambda _: True,
+        clock: Clock | None = None,
     ) -> None:
         """Does not connect yet.
 
@@ -55,6 +57,7 @@ class GroupSource:
             on_statistics: gets librdkafka's statistics, a JSON object, every interval.
             has_results: whether results of that partition can be published. One that is assigned all the same is
                 withheld: nothing of it is read before they can.
+            clock: for the turns that partitions take.
 
         Raises:
             SettingsError: a setting is unknown or has a wrong value.
@@ -65,6 +68,9 @@ class GroupSource:
         self._assigned: set[TopicPartition] = set()
         self._given_up: set[TopicPartition] = set()  # while the present poll gathers
         self._has_results = has_results
+        self._on_statistics = on_statistics
+        self._turns = Turns(clock or SystemClock())
+        self._resting: frozenset[TopicPartition] = frozenset()
         self._paused = False
         self.withheld: frozenset[TopicPartition] = frozenset()
         try:
@@ -72,7 +78,7 @@ class GroupSource:
                 {
                     **settings,
                     **LOGGING,
-                    "stats_cb": lambda text: on_statistics(text.encode()),
+                    "stats_cb": lambda text: self._take_statistics(text.encode()),
                 }
             )
         except KafkaException as error:
@@ -98,12 +104,30 @@ class GroupSource:
         """
         if self.withheld:
             self._release()
+        records = self._gather(max_records, timeout)
+        if not self._paused:
+            self._turns.took(records)
+            self._let_rest(self._turns.resting)
+        return records
+
+    def _gather(self, max_records: int, timeout: float) -> list[Record]:
         first = self._consume(1, timeout)
         if not first or max_records == 1:
             return first
         self._given_up.clear()
         rest = self._consume(min(max_records, _MOST_AT_ONCE) - 1, _GATHER_SECONDS)
         return [record for record in first if record.source not in self._given_up] + rest
+
+    def _let_rest(self, resting: frozenset[TopicPartition]) -> None:
+        before, self._resting = self._resting, resting
+        if tired := resting - before:
+            self._consumer.pause([ClientPartition(*source) for source in tired])
+        if rested := before - resting - self.withheld:
+            self._consumer.resume([ClientPartition(*source) for source in rested])
+
+    def _take_statistics(self, statistics: bytes) -> None:
+        self._turns.know(unread_partitions(statistics, self._topic))
+        self._on_statistics(statistics)
 
     def _consume(self, max_records: int, timeout: float) -> list[Record]:
         # A revocation in the midst of this call concerns what it gathered before. The client removes that by a mark in
@@ -140,7 +164,8 @@ class GroupSource:
     def resume(self) -> None:
         """Deliver again."""
         self._paused = False
-        self._consumer.resume([p for p in self._consumer.assignment() if not _ours([p]) & self.withheld])
+        held = self.withheld | self._resting
+        self._consumer.resume([p for p in self._consumer.assignment() if not _ours([p]) & held])
 
     def close(self) -> None:
         """Leave the group."""
@@ -186,6 +211,8 @@ class GroupSource:
             self._assigned -= gone
             self.withheld -= gone
             self._given_up |= gone
+            self._turns.forget(gone)
+            self._resting -= gone
             consumer.incremental_unassign(partitions)
 
 
@@ -342,30 +369,6 @@ def _raise_if_severe(error: KafkaError, needs: Needs) -> None:
     if error.str().startswith(_STRANDED):
         raise FatalError(str(mapped))
     log.warning("consumer_error", error=error.name(), detail=error.str())
-
-
-def lag_by_partition(
-    statistics: bytes, topic: str, committed: Mapping[TopicPartition, int], *, idle: bool
-) -> dict[TopicPartition, int]:
-    """Records not yet settled, per assigned partition, from librdkafka's statistics.
-
-    The end of a partition is the last stable offset, which is as far as committed reads go. `committed` are the
-    offsets this worker committed itself; the client does not know those, since they went with its transactions.
-
-    Behind the last record there may be markers of its writers' transactions, and what they aborted: nobody gets those,
-    so nobody commits them. Where the client has passed them all and this worker is `idle`, there is no lag.
-    """
-    partitions = orjson.loads(statistics).get("topics", {}).get(topic, {}).get("partitions", {})
-    lags: dict[TopicPartition, int] = {}
-    for number, figures in partitions.items():
-        source = TopicPartition(topic, int(number))
-        end = figures["ls_offset"]
-        position = committed.get(source, max(figures["committed_offset"], figures["lo_offset"]))
-        if idle and figures["app_offset"] >= end:
-            position = end
-        if figures["desired"] and end >= 0 and position >= 0:
-            lags[source] = max(0, end - position)
-    return lags
 
 
 def _names(partitions: Collection[TopicPartition]) -> list[str]:

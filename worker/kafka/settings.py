@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from worker.config import GroupProtocol
+from worker.kafka.turns import TURN_BYTES, TURN_RECORDS
 
 Settings = dict[str, str | int | float | bool]
 
@@ -35,7 +36,8 @@ _MESSAGE_MAX_BYTES = 100_000_000
 _LEAST_MESSAGE_MAX_BYTES = 1000
 _BATCH_BYTES = 1_000_000  # librdkafka's own default
 
-# What one answer to a fetch may hold, as compressed as it was sent: one turn of a partition. Larger batches come whole.
+# What one answer to a fetch may hold, as compressed as it was sent; a larger batch comes whole. Those of 50 MB, the
+# client's default, are more than a worker may hold.
 _ANSWER_BYTES = 2**18
 
 
@@ -102,12 +104,10 @@ def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
     """The settings of the worker's consumer; those of `base` win where both may set one."""
     settings: Settings = {
         # What is fetched ahead, in all partitions together, is bounded by bytes and, since small records cost more than
-        # their bytes, by their number; one answer more may come on top of that.
-        "queued.max.messages.kbytes": 32_768,
-        "queued.min.messages": 20_000,
-        # The client begins each request one partition further than the last. Answers of 50 MB, its default, serve those
-        # in front again and again before the others have their first turn, and an answer of 1 MiB is all that a
-        # partition has of small documents.
+        # their bytes, by their number; one answer more may come on top of that. So much is fetched in vain when a
+        # partition has had its turn (`turns`).
+        "queued.max.messages.kbytes": TURN_BYTES // 1024,
+        "queued.min.messages": TURN_RECORDS,
         "fetch.max.bytes": _ANSWER_BYTES,
         # How long a partition waits once that bound was met. The default of a second starves a fast worker.
         "fetch.queue.backoff.ms": 20,

@@ -8,8 +8,10 @@ import pytest
 from confluent_kafka import TopicPartition as ClientPartition
 
 from worker.kafka import consumer
-from worker.kafka.consumer import GroupSource, lag_by_partition, to_records
+from worker.kafka.consumer import GroupSource, to_records
 from worker.kafka.errors import NOTHING
+from worker.kafka.statistics import lag_by_partition, unread_partitions
+from worker.kafka.turns import TURN_RECORDS
 from worker.stream.records import Record, TopicPartition
 from worker.tests.fakes import P0, P1
 
@@ -264,3 +266,43 @@ def test_no_lag_is_made_up(figures: dict[str, int]) -> None:
     """Of partitions that are not ours, or not known yet, nothing is said."""
     assert lag_by_partition(statistics(**figures), "documents", {}, idle=False) == {}
     assert lag_by_partition(b"{}", "documents", {}, idle=False) == {}
+
+
+def test_partitions_take_turns(client: Client, source: GroupSource) -> None:
+    """Who had its turn is paused while another one has something unread, whatever the loop pauses and resumes."""
+    source._take_statistics(unread({0: (9, 90), 1: (0, 90)}))
+    client.steps = [lambda: [Told(P0, 1)], lambda: [Told(P0, n) for n in range(2, TURN_RECORDS + 1)]]
+    source.poll(TURN_RECORDS, 0.1)
+    assert client.paused == {P0}
+    source.pause()
+    assert client.paused == {P0, P1}
+    source.resume()
+    assert client.paused == {P0}
+    client.steps = [lambda: [Told(P1, 1)], lambda: [Told(P1, n) for n in range(2, TURN_RECORDS + 1)]]
+    source.poll(TURN_RECORDS, 0.1)
+    assert client.paused == set()
+
+
+def test_a_resting_partition_that_is_given_up(client: Client, source: GroupSource) -> None:
+    """When it comes back it does not rest."""
+    source._take_statistics(unread({0: (9, 90), 1: (0, 90)}))
+    client.steps = [lambda: [Told(P0, 1)], lambda: [Told(P0, n) for n in range(2, TURN_RECORDS + 1)]]
+    source.poll(TURN_RECORDS, 0.1)
+    client.rebalance("on_revoke", P0)
+    client.rebalance("on_assign", P0)
+    client.steps = [lambda: [Told(P0, 1)]]
+    assert places(source.poll(1, 0.1)) == [(P0, 1)]
+    assert client.paused == set()
+
+
+def test_what_is_unread() -> None:
+    """Fetched is not unread, and what is another worker's is not ours; no answer yet is nothing."""
+    told = unread({0: (5, 5), 1: (-1001, 7), 2: (0, -1001)})
+    assert unread_partitions(told, "documents") == {P1}
+    assert unread_partitions(b"{}", "documents") == set()
+
+
+def unread(partitions: dict[int, tuple[int, int]]) -> bytes:
+    """Those of the client, with the next offset to fetch and the last stable one."""
+    figures = {f"{n}": {"desired": True, "next_offset": at, "ls_offset": end} for n, (at, end) in partitions.items()}
+    return orjson.dumps({"topics": {"documents": {"partitions": figures}}})

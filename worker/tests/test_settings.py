@@ -19,6 +19,7 @@ from worker.kafka.settings import (
     redacted,
     transactional,
 )
+from worker.kafka.turns import TURN_BYTES, TURN_RECORDS
 
 
 def written(directory: Path, content: str | bytes) -> Path:
@@ -121,11 +122,11 @@ def test_the_consumer_commits_nothing_by_itself() -> None:
     assert {key: settings[key] for key in expected} == expected
 
 
-def test_an_answer_is_one_turn() -> None:
-    """What is fetched ahead is bounded, and one answer to a fetch holds no more than one partition's turn."""
+def test_no_more_is_fetched_ahead_than_one_turn() -> None:
+    """A partition that has to rest loses what was fetched of it; and an answer to a fetch is small beside that."""
     settings = consumer({}, "g", GroupProtocol.CLASSIC)
-    assert (settings["fetch.max.bytes"], settings["queued.min.messages"]) == (2**18, 20_000)
-    assert settings["queued.max.messages.kbytes"] == 32_768
+    assert (settings["fetch.max.bytes"], settings["queued.min.messages"]) == (2**18, TURN_RECORDS)
+    assert settings["queued.max.messages.kbytes"] == TURN_BYTES / 1024
 
 
 @pytest.mark.parametrize("base", [{}, {"message.max.bytes": "10000000"}, {"fetch.max.bytes": "100000"}])
