@@ -156,7 +156,7 @@ FAULTS_OF_BACKLOGS = (
     Fault(
         "backlog-paused",
         "64 partitions, half of 60,000 documents in one of them, held back by a slow scorer",
-        drain(Backlog(60_000, 2_000, first_share=0.5, most_wait=1.0), held_back=True),
+        drain(Backlog(60_000, 2_000, first_share=0.5, most_wait=0.75), held_back=True),
         rounds=1,
         setting=_SLOW,
         warm=False,
