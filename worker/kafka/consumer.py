@@ -164,6 +164,7 @@ class GroupSource:
     def resume(self) -> None:
         """Deliver again."""
         self._paused = False
+        self._turns.listen()
         held = self.withheld | self._resting
         self._consumer.resume([p for p in self._consumer.assignment() if not _ours([p]) & held])
 

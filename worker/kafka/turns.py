@@ -18,7 +18,7 @@ TURN_RECORDS: Final = 5_000
 TURN_BYTES: Final = 8 * 2**20
 
 _ROUND_SECONDS = 30.0
-_SILENCE_SECONDS = 0.05
+_SILENCE_SECONDS = 0.2  # longer than it takes to fetch
 _source_of = attrgetter("source")
 
 
@@ -59,6 +59,10 @@ class Turns:
             self._begin_round(now)
         else:
             self.resting = frozenset(done)
+
+    def listen(self) -> None:
+        """Nothing could come until now, so silence counts from here."""
+        self._last_record = self._clock.monotonic()
 
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """These are another worker's now."""

@@ -64,11 +64,15 @@ def test_nobody_rests_for_those_that_have_nothing(turns: Turns) -> None:
 
 
 def test_nobody_rests_while_nothing_comes(turns: Turns, clock: ManualClock) -> None:
-    """What the statistics knew may be read by now: after a moment of silence all go on."""
+    """What the statistics knew may be read by now: after a moment of silence, a pause apart, all go on."""
     turns.took(records(P0, TURN_RECORDS))
     turns.took([])
     assert turns.resting == {P0}
-    clock.now += 0.06
+    clock.now += 0.3
+    turns.listen()
+    turns.took([])
+    assert turns.resting == {P0}
+    clock.now += 0.3
     turns.took([])
     assert turns.resting == frozenset()
 
