@@ -18,7 +18,7 @@ PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker na
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults compare deploy-check bench fuzz fuzz-ports audit clean
+.PHONY: help setup kernel jars consul demo test thorough check format unit integration java faults compare deploy-check deploy-tools bench fuzz fuzz-ports audit clean
 
 help: ## List these recipes
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,7 +44,7 @@ demo: setup ## Broker, models, worker, documents, results: in half a minute. KEE
 	@$(BIN)/clf demo $(if $(KEEP),--keep)
 
 test: setup ## Lint, types, unit tests, integration tests on a real broker. BROKER=docker: on testcontainers
-	@nice $(MAKE) --no-print-directory consul & # in a minute or two, long before its tests
+	@nice $(MAKE) --no-print-directory deploy-tools consul & # in a few minutes, before their tests
 	@$(MAKE) --no-print-directory check
 	$(KERNEL) cargo test --release
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(TWO_AT_A_TIME) $(PATIENT) training models worker schemas
@@ -58,6 +58,9 @@ thorough: setup ## The tests that take minutes and are left out of `test`: real 
 
 consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once
 	@$(BIN)/python -m integration_tests.consul_agent build
+
+deploy-tools: $(INSTALLED) ## Build the tools of deploy-check, if there is Go; once
+	@$(BIN)/python -m integration_tests.deploy.tools
 
 check: $(INSTALLED) kernel ## Lint, format and types only
 	$(BIN)/ruff check .
@@ -86,13 +89,8 @@ faults: setup ## Break real workers on a real broker in every way and audit them
 compare: setup ## clf beside MLServer and Quix Streams under the same kills; a quarter of an hour. COMPARE="--seed 7"
 	$(BIN)/python -m integration_tests.compare $(COMPARE)
 
-# Tens of thousands of small files, which nothing else needs.
-$(VENV)/.installed-deploy: $(INSTALLED)
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check --quiet -e '.[deploy]'
-	@touch $@
-
-deploy-check: setup $(VENV)/.installed-deploy ## Hold deploy/ against the tools it is meant for; needs Go. CLF_IMAGE=clf runs that image too
-	CLF_DEPLOY_CHECK=1 $(BIN)/pytest $(wildcard integration_tests/test_deploy_*.py)
+deploy-check: setup ## Hold deploy/ against the tools it is meant for; needs Go. CLF_IMAGE=clf runs that image too
+	$(BIN)/pytest $(wildcard integration_tests/test_deploy_*.py)
 
 bench: setup ## Measure scoring, throughput and latency beside references, on the real articles where they are present (NEWS=folder)
 	$(BIN)/clf bench score $(foreach file,$(wildcard $(NEWS)/eng.*.jsonl.gz),--data $(file)) --open --growth

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from integration_tests.deploy.manifests import KUBERNETES, Manifest, keda_metadata, manifests, named, write_schemas
-from integration_tests.deploy.tools import DEPLOY_CHECK, run, tool
+from integration_tests.deploy.tools import NEEDS_GO, run, tool
 from worker import app, serve_app
 from worker.config import Grpc, Guarantee, Http, ServeHttp
 from worker.slot import AUTO
@@ -145,7 +145,7 @@ def conform(found: list[Manifest], schemas: Path, version: str = NEWEST) -> str:
         return str(error)
 
 
-@DEPLOY_CHECK
+@NEEDS_GO
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -172,7 +172,7 @@ WRONG: dict[str, tuple[str, Any]] = {
 }
 
 
-@DEPLOY_CHECK
+@NEEDS_GO
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", WRONG)
 def test_what_does_not_fit(schemas: Path, name: str) -> None:
@@ -183,7 +183,7 @@ def test_what_does_not_fit(schemas: Path, name: str) -> None:
     assert kind in conform(found, schemas)
 
 
-@DEPLOY_CHECK
+@NEEDS_GO
 def test_production() -> None:
     """What the overlay sets arrives in what is applied: image, brokers, credentials, scale, a hash of the settings."""
     found = built("production")
@@ -205,7 +205,7 @@ def test_production() -> None:
     assert down["stabilizationWindowSeconds"] >= 1800
 
 
-@DEPLOY_CHECK
+@NEEDS_GO
 def test_the_triggers_of_keda() -> None:
     """Their metadata is a map of strings for Kubernetes; KEDA publishes which names it knows, and which it needs."""
     for trigger in named(built("production"), "ScaledObject")["spec"]["triggers"]:
@@ -214,7 +214,7 @@ def test_the_triggers_of_keda() -> None:
         assert "lagTreshold" not in known
 
 
-@DEPLOY_CHECK
+@NEEDS_GO
 def test_dev_needs_no_operator() -> None:
     """Nothing of it is a custom resource, so that it runs on a cluster of one machine."""
     assert not [item["kind"] for item in built("dev") if item["apiVersion"].startswith(("monitoring", "keda"))]

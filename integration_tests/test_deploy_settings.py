@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from integration_tests.deploy.tools import DEPLOY_CHECK, run, tool
+from integration_tests.deploy.tools import NEEDS_GO, run, tool
 from worker.config import Guarantee, ServeConfig, WorkerConfig
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -46,7 +46,7 @@ def test_compose_mounts_what_is_there() -> None:
             assert not source.startswith(".") or (COMPOSE.parent / source).exists(), f"{name}: {source}"
 
 
-@DEPLOY_CHECK
+@NEEDS_GO
 @pytest.mark.timeout(1500)
 def test_compose() -> None:
     """Read by the library of `docker compose config`: schema, and every reference from one part to another."""
@@ -55,7 +55,7 @@ def test_compose() -> None:
     assert {"prometheus", "alertmanager", "grafana"} <= services.keys()
 
 
-@DEPLOY_CHECK
+@NEEDS_GO
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [

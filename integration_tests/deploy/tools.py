@@ -23,17 +23,8 @@ PACKAGES = ("./compose", "github.com/yannh/kubeconform/cmd/kubeconform", "sigs.k
 BUILD_TIMEOUT_S = 1_500.0
 DOWNLOAD_TIMEOUT_S = 300.0
 
-DEPLOY_CHECK = pytest.mark.skipif(
-    os.environ.get("CLF_DEPLOY_CHECK") != "1", reason="only by `make deploy-check` (CLF_DEPLOY_CHECK=1)"
-)
-
-
-def go() -> str:
-    """The path of Go; skips the test where there is none."""
-    found = shutil.which("go")
-    if found is None:
-        pytest.skip("Building the tools needs Go 1.24 or newer.")
-    return found
+_GO = shutil.which("go") or ""
+NEEDS_GO = pytest.mark.skipif(not _GO, reason="its tools are built with Go 1.24 or newer")
 
 
 def run(command: list[str], text: str = "") -> str:
@@ -53,7 +44,7 @@ def tool(name: str) -> str:
         if not target.exists():
             with tempfile.TemporaryDirectory(prefix="part-", dir=target.parent) as part:
                 command = [
-                    go(),
+                    _GO,
                     "build",
                     "-mod=readonly",
                     "-trimpath",
@@ -72,7 +63,7 @@ def tool(name: str) -> str:
 def module(path: str, version: str, checksum: str) -> Path:
     """Where a Go module lies after it was downloaded; `checksum` is what `go.sum` would say of it."""
     done = subprocess.run(
-        [go(), "mod", "download", "-json", f"{path}@{version}"],
+        [_GO, "mod", "download", "-json", f"{path}@{version}"],
         cwd=SOURCES,
         capture_output=True,
         text=True,
@@ -82,3 +73,13 @@ def module(path: str, version: str, checksum: str) -> Path:
     found = json.loads(done.stdout)
     assert found.get("Sum") == checksum, f"{path}@{version}: {found.get('Error') or found.get('Sum')}"
     return Path(found["Dir"])
+
+
+def main() -> None:
+    """Build them before the tests ask for them; without Go there is nothing to do."""
+    if _GO:
+        tool("kustomize")
+
+
+if __name__ == "__main__":
+    main()
