@@ -10,7 +10,8 @@ from integration_tests.system import wait_until
 from schemas.dead_letter import DeadLetter, Reason
 
 _KILLER_SECONDS = 240.0  # each death by a hang takes twice --stuck-after, a restart and a rebalance
-_DEATHS = 6  # of one killer at most: up to two before a note is left, one that finds it, and --max-deaths
+# Of one killer at most: two before a note is left, two that narrow a batch down by sixteen each time, and --max-deaths.
+_DEATHS = 7
 
 
 def killers(url: str, code: int) -> Inject:
