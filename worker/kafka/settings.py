@@ -38,7 +38,7 @@ _BATCH_BYTES = 1_000_000  # librdkafka's own default
 
 # What one answer to a fetch may hold, as compressed as it was sent; a larger batch comes whole. Those of 50 MB, the
 # client's default, are more than a worker may hold.
-_ANSWER_BYTES = 2**18
+_ANSWER_BYTES = 2**20
 
 
 class SettingsError(ValueError):
@@ -106,8 +106,8 @@ def consumer(base: Settings, group: str, protocol: GroupProtocol) -> Settings:
         # What is fetched ahead, in all partitions together, is bounded by bytes and, since small records cost more than
         # their bytes, by their number; one answer more may come on top of that. So much is fetched in vain when a
         # partition has had its turn (`turns`).
-        "queued.max.messages.kbytes": TURN_BYTES // 1024,
-        "queued.min.messages": TURN_RECORDS,
+        "queued.max.messages.kbytes": 2 * TURN_BYTES // 1024,
+        "queued.min.messages": 2 * TURN_RECORDS,
         "fetch.max.bytes": _ANSWER_BYTES,
         # How long a partition waits once that bound was met. The default of a second starves a fast worker.
         "fetch.queue.backoff.ms": 20,

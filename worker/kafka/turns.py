@@ -13,32 +13,39 @@ from typing import Final
 from worker.clock import Clock
 from worker.stream.records import Record, TopicPartition, size_of
 
-# As much as the client fetches ahead: that is what it throws away of a partition that has to rest.
+# No less than a half of what the client fetches ahead: that is what it throws away of a partition that has to rest.
 TURN_RECORDS: Final = 5_000
 TURN_BYTES: Final = 8 * 2**20
 
-_ROUND_SECONDS = 30.0
+# How long a partition may wait before the others have to rest for it, which costs a tenth of the speed while it lasts.
+PATIENCE_SECONDS: Final = 5.0
+_ROUND_SECONDS = 60.0
 _SILENCE_SECONDS = 0.2  # longer than it takes to fetch
 _source_of = attrgetter("source")
 
 
 class Turns:
-    """Says which partitions are to rest. A round ends when each one that waits has had its turn; then nobody rests.
+    """Says which partitions are to rest.
+
+    Nobody does until one has waited for long. Then each rests that has had its turn, until all have had theirs.
 
     Attributes:
-        resting: those that have had their turn in this round, while others wait for theirs.
+        resting: those that have had their turn, while others wait for theirs.
     """
 
     def __init__(self, clock: Clock) -> None:
         """Nobody waits yet."""
         self._clock = clock
         self._unread: set[TopicPartition] = set()
+        self._waiting_since: dict[TopicPartition, float] = {}
         self._given: dict[TopicPartition, float] = defaultdict(float)  # in this round, in turns
         self._round_began = self._last_record = clock.monotonic()
         self.resting: frozenset[TopicPartition] = frozenset()
 
     def know(self, unread: Collection[TopicPartition]) -> None:
         """These have records that the client has not fetched yet."""
+        now = self._clock.monotonic()
+        self._waiting_since = {source: self._waiting_since.get(source, now) for source in unread}
         self._unread = set(unread)
 
     def took(self, records: Sequence[Record]) -> None:
@@ -52,12 +59,13 @@ class Turns:
         for source, group in groupby(records, _source_of):
             delivered = list(group)
             self._given[source] += max(len(delivered) / TURN_RECORDS, size_of(delivered) / TURN_BYTES)
+            if source in self._waiting_since:
+                self._waiting_since[source] = now
         done = {source for source, given in self._given.items() if given >= 1.0}
-        if not done:
-            return
-        if self._unread <= done or now - self._round_began > _ROUND_SECONDS:
+        waiting = self._unread - done
+        if not waiting or now - self._round_began > _ROUND_SECONDS:
             self._begin_round(now)
-        else:
+        elif self.resting or any(now - self._waiting_since[source] > PATIENCE_SECONDS for source in waiting):
             self.resting = frozenset(done)
 
     def listen(self) -> None:

@@ -11,9 +11,9 @@ from worker.kafka import consumer
 from worker.kafka.consumer import GroupSource, to_records
 from worker.kafka.errors import NOTHING
 from worker.kafka.statistics import lag_by_partition, unread_partitions
-from worker.kafka.turns import TURN_RECORDS
+from worker.kafka.turns import PATIENCE_SECONDS, TURN_RECORDS
 from worker.stream.records import Record, TopicPartition
-from worker.tests.fakes import P0, P1
+from worker.tests.fakes import P0, P1, ManualClock
 
 
 class Told:
@@ -125,9 +125,15 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
 
 
 @pytest.fixture
-def source(client: Client) -> GroupSource:
+def clock() -> ManualClock:
+    """The time."""
+    return ManualClock()
+
+
+@pytest.fixture
+def source(client: Client, clock: ManualClock) -> GroupSource:
     """A source on it, with two partitions assigned."""
-    made = GroupSource({}, "documents", lambda _: None)
+    made = GroupSource({}, "documents", lambda _: None, clock=clock)
     made.subscribe(Listener())
     client.rebalance("on_assign", P0, P1)
     return made
@@ -268,9 +274,10 @@ def test_no_lag_is_made_up(figures: dict[str, int]) -> None:
     assert lag_by_partition(b"{}", "documents", {}, idle=False) == {}
 
 
-def test_partitions_take_turns(client: Client, source: GroupSource) -> None:
-    """Who had its turn is paused while another one has something unread, whatever the loop pauses and resumes."""
+def test_partitions_take_turns(client: Client, source: GroupSource, clock: ManualClock) -> None:
+    """Who had its turn is paused while another one has waited for long, whatever the loop pauses and resumes."""
     source._take_statistics(unread({0: (9, 90), 1: (0, 90)}))
+    clock.now += PATIENCE_SECONDS + 1
     client.steps = [lambda: [Told(P0, 1)], lambda: [Told(P0, n) for n in range(2, TURN_RECORDS + 1)]]
     source.poll(TURN_RECORDS, 0.1)
     assert client.paused == {P0}
@@ -283,9 +290,10 @@ def test_partitions_take_turns(client: Client, source: GroupSource) -> None:
     assert client.paused == set()
 
 
-def test_a_resting_partition_that_is_given_up(client: Client, source: GroupSource) -> None:
+def test_a_resting_partition_that_is_given_up(client: Client, source: GroupSource, clock: ManualClock) -> None:
     """When it comes back it does not rest."""
     source._take_statistics(unread({0: (9, 90), 1: (0, 90)}))
+    clock.now += PATIENCE_SECONDS + 1
     client.steps = [lambda: [Told(P0, 1)], lambda: [Told(P0, n) for n in range(2, TURN_RECORDS + 1)]]
     source.poll(TURN_RECORDS, 0.1)
     client.rebalance("on_revoke", P0)

@@ -122,11 +122,11 @@ def test_the_consumer_commits_nothing_by_itself() -> None:
     assert {key: settings[key] for key in expected} == expected
 
 
-def test_no_more_is_fetched_ahead_than_one_turn() -> None:
+def test_what_is_fetched_ahead_is_bounded() -> None:
     """A partition that has to rest loses what was fetched of it; and an answer to a fetch is small beside that."""
     settings = consumer({}, "g", GroupProtocol.CLASSIC)
-    assert (settings["fetch.max.bytes"], settings["queued.min.messages"]) == (2**18, TURN_RECORDS)
-    assert settings["queued.max.messages.kbytes"] == TURN_BYTES / 1024
+    assert (settings["fetch.max.bytes"], settings["queued.min.messages"]) == (2**20, 2 * TURN_RECORDS)
+    assert settings["queued.max.messages.kbytes"] == 2 * TURN_BYTES / 1024
 
 
 @pytest.mark.parametrize("base", [{}, {"message.max.bytes": "10000000"}, {"fetch.max.bytes": "100000"}])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from worker.kafka.turns import TURN_BYTES, TURN_RECORDS, Turns
+from worker.kafka.turns import PATIENCE_SECONDS, TURN_BYTES, TURN_RECORDS, Turns
 from worker.stream.records import Record, TopicPartition
 from worker.tests.fakes import P0, P1, ManualClock
 
@@ -19,9 +19,10 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def turns(clock: ManualClock) -> Turns:
-    """With two partitions that have more to give."""
+    """With two partitions that have more to give, and have been waiting for long."""
     made = Turns(clock)
     made.know({P0, P1})
+    clock.now += PATIENCE_SECONDS + 1
     return made
 
 
@@ -30,17 +31,33 @@ def records(source: TopicPartition, count: int, size: int = 0) -> Sequence[Recor
     return [Record(source, n, 1, None, b"v" * size, ()) for n in range(count)]
 
 
-def test_who_had_a_turn_rests_until_the_others_had_theirs(turns: Turns) -> None:
-    """By records, in any portions."""
-    turns.took([*records(P0, TURN_RECORDS - 1), *records(P1, 3)])
+def test_nobody_rests_before_another_one_has_waited_for_long(clock: ManualClock) -> None:
+    """What comes from it now and then is enough."""
+    turns = Turns(clock)
+    turns.know({P0, P1})
+    for _ in range(3):
+        clock.now += PATIENCE_SECONDS
+        turns.took([*records(P0, TURN_RECORDS), *records(P1, 1)])
+        assert turns.resting == frozenset()
+    clock.now += PATIENCE_SECONDS + 1
+    turns.took(records(P0, 1))
+    assert turns.resting == {P0}
+
+
+def test_who_had_a_turn_rests_until_the_others_had_theirs(turns: Turns, clock: ManualClock) -> None:
+    """By records, in any portions; then all go on until one has waited for long again."""
+    turns.took(records(P0, TURN_RECORDS - 1))
     assert turns.resting == frozenset()
     turns.took(records(P0, 1))
     assert turns.resting == {P0}
-    turns.took(records(P1, TURN_RECORDS - 4))
+    turns.took(records(P1, TURN_RECORDS - 1))
     assert turns.resting == {P0}
     turns.took(records(P1, 1))
     assert turns.resting == frozenset()
     turns.took(records(P1, TURN_RECORDS))
+    assert turns.resting == frozenset()
+    clock.now += PATIENCE_SECONDS + 1
+    turns.took(records(P1, 1))
     assert turns.resting == {P1}
 
 
@@ -55,7 +72,10 @@ def test_nobody_rests_for_those_that_have_nothing(turns: Turns) -> None:
     turns.know({P0})
     turns.took(records(P0, 3 * TURN_RECORDS))
     assert turns.resting == frozenset()
-    turns.know({P0, P1})
+
+
+def test_one_that_has_been_read_to_its_end_is_not_waited_for(turns: Turns) -> None:
+    """The statistics say so."""
     turns.took(records(P0, TURN_RECORDS))
     assert turns.resting == {P0}
     turns.know({P0})
@@ -80,7 +100,8 @@ def test_nobody_rests_while_nothing_comes(turns: Turns, clock: ManualClock) -> N
 def test_a_round_ends_in_any_case(turns: Turns, clock: ManualClock) -> None:
     """A partition that gives nothing, although it has something, does not hold the others up for ever."""
     turns.took(records(P0, TURN_RECORDS))
-    clock.now += 31
+    assert turns.resting == {P0}
+    clock.now += 61
     turns.took(records(P2, 1))
     assert turns.resting == frozenset()
 
@@ -91,8 +112,6 @@ def test_a_partition_that_is_given_up_is_forgotten(turns: Turns) -> None:
     turns.forget({P0})
     assert turns.resting == frozenset()
     turns.know({P0, P1})
-    turns.took(records(P1, TURN_RECORDS))
-    assert turns.resting == {P1}
-    turns.forget({P0})
-    turns.took(records(P2, 1))
+    turns.forget({P1})
+    turns.took(records(P0, TURN_RECORDS))
     assert turns.resting == frozenset()
