@@ -53,7 +53,7 @@ test: setup ## Lint, types, unit tests, integration tests on a real broker. BROK
 thorough: setup ## The tests that take minutes and are left out of `test`: real articles, a real schema registry, every right, and more
 	CLF_THOROUGH=1 $(BIN)/pytest $(TWO_AT_A_TIME) \
 		$(addprefix integration_tests/test_,$(addsuffix .py,quality native_articles schema_registry security local_broker demo \
-			bench_score killer operations looks))
+			bench_score killer operations looks partitions wheel))
 	CLF_THOROUGH=1 $(BIN)/pytest $(addprefix integration_tests/test_,$(addsuffix .py,capacity slow_host))  # these look at the clock
 
 consul: $(INSTALLED) ## Build the Consul agent that tests of registration run on, if there is Go; once

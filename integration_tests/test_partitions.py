@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from integration_tests.broker import ToSend
-from integration_tests.system import CLF, System, wait_until
+from integration_tests.system import CLF, THOROUGH, System, wait_until
 from schemas.classification import decode_classification
 from schemas.document import Document
 from worker.kafka.admin import Cluster
@@ -65,6 +65,7 @@ def test_partitions_added_to_the_documents_alone(system: System, options: tuple[
     assert [s.offset for p, _, s in placed if p == 5 and s is not None] == list(range(50))
 
 
+@THOROUGH
 def test_partitions_added_to_the_results_alone(system: System, options: tuple[str, ...]) -> None:
     """It does no harm and is said, in the log and in the metrics."""
     with system.worker(*options, "--delivery", "at-least-once") as worker:

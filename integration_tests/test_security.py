@@ -117,7 +117,7 @@ def keeps_the_secret(*texts: str) -> bool:
     return not any(secret in text for text in texts for secret in (PASSWORD, WRONG_PASSWORD))
 
 
-@pytest.mark.parametrize("enter", [by_password, by_certificate])
+@pytest.mark.parametrize("enter", [by_password, pytest.param(by_certificate, marks=THOROUGH)])
 def test_the_documented_rights_are_enough(
     broker: SecureBroker, system: System, sample: list[Document], store: Path, enter: Enter
 ) -> None:

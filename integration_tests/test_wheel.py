@@ -12,6 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from integration_tests.system import THOROUGH
+
 ROOT = Path(__file__).parent.parent
 KERNEL = f"models/_kernel{sysconfig.get_config_var('EXT_SUFFIX')}"
 
@@ -74,6 +76,7 @@ def test_it_holds_what_runs_and_no_tests(wheel: Path) -> None:
     assert [name for name in names if name.endswith("licenses/LICENSE")]
 
 
+@THOROUGH
 def test_it_trains_evaluates_and_classifies(run: Run) -> None:
     """From the packaged sample to a classified document and a report, with nothing but the wheel."""
     sample = run("-c", "import training; print(training.__path__[0])").stdout.decode().strip() + "/sample/eng.jsonl"
