@@ -9,12 +9,14 @@ KEEP ?=
 SECONDS ?= 600
 KERNEL := $(BIN)/python deploy/kernel.py
 NEWS ?= ../shared/data/news
-# Tests that do not look at milliseconds run two at a time, with a broker for each of the two; the others come last.
+# Tests that do not look at milliseconds run three at a time, each of the three with a broker of its own: on two cores, since
+# they mostly wait. The others come last.
 # Those that take longest begin first, or one core would wait for the last of them.
 PATIENT := $(addprefix integration_tests/test_,$(addsuffix .py,quality worker native_articles local_broker demo bench_score faults \
 	faults_figures security alerts grafana rules compare verify partitions ports tools reload stuck killer \
 	hostile_ports status_page signed_store wheel kernel_script consul_agent tracing \
 	deploy_systemd deploy_aurora deploy_kubernetes deploy_settings))
+THREE_AT_A_TIME := -n 3 --dist loadfile --no-loadscope-reorder
 TWO_AT_A_TIME := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -47,7 +49,7 @@ test: setup ## Lint, types, unit tests, integration tests on a real broker. BROK
 	@nice $(MAKE) --no-print-directory deploy-tools consul & # in a few minutes, before their tests
 	@$(MAKE) --no-print-directory check
 	$(KERNEL) cargo test --release
-	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(TWO_AT_A_TIME) $(PATIENT) training models worker schemas
+	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest $(THREE_AT_A_TIME) $(PATIENT) training models worker schemas
 	CLF_TEST_BROKER=$(BROKER) $(BIN)/pytest integration_tests $(addprefix --ignore=,$(PATIENT))
 
 thorough: setup ## The tests that take minutes and are left out of `test`: real articles, a real schema registry, every right, and more
