@@ -36,8 +36,7 @@ class Turns:
     def __init__(self, clock: Clock) -> None:
         """Nobody waits yet."""
         self._clock = clock
-        self._unread: set[TopicPartition] = set()
-        self._waiting_since: dict[TopicPartition, float] = {}
+        self._waiting_since: dict[TopicPartition, float] = {}  # of those with something unread
         self._given: dict[TopicPartition, float] = defaultdict(float)  # in this round, in turns
         self._round_began = self._last_record = clock.monotonic()
         self.resting: frozenset[TopicPartition] = frozenset()
@@ -46,7 +45,6 @@ class Turns:
         """These have records that the client has not fetched yet."""
         now = self._clock.monotonic()
         self._waiting_since = {source: self._waiting_since.get(source, now) for source in unread}
-        self._unread = set(unread)
 
     def took(self, records: Sequence[Record]) -> None:
         """These records were delivered; none, when nothing came."""
@@ -62,7 +60,7 @@ class Turns:
             if source in self._waiting_since:
                 self._waiting_since[source] = now
         done = {source for source, given in self._given.items() if given >= 1.0}
-        waiting = self._unread - done
+        waiting = self._waiting_since.keys() - done
         if not waiting or now - self._round_began > _ROUND_SECONDS:
             self._begin_round(now)
         elif self.resting or any(now - self._waiting_since[source] > PATIENCE_SECONDS for source in waiting):
@@ -74,10 +72,10 @@ class Turns:
 
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """These are another worker's now."""
-        self._unread.difference_update(partitions)
         self.resting -= set(partitions)
         for source in partitions:
             self._given.pop(source, None)
+            self._waiting_since.pop(source, None)
 
     def _begin_round(self, now: float) -> None:
         self._given.clear()
