@@ -16,7 +16,7 @@ from deploy.grafana.panels import ROWS, Panel
 from deploy.grafana.pictures import draw
 from deploy.grafana.prometheus_api import Window, ask
 from integration_tests import ops_tools
-from integration_tests.monitoring import Prometheus, prometheus
+from integration_tests.monitoring import Prometheus, prometheus, scrape
 from integration_tests.serving import ServeProcess
 from integration_tests.system import CLOCK, System, free_port, numbered, wait_until
 from schemas.document import Document
@@ -24,7 +24,6 @@ from worker.client import ClassifierClient
 
 PANELS = [panel for row in ROWS for panel in row.panels]
 NOBODY = "127.0.0.1:9"
-DC = "here"
 
 
 def test_the_file_is_what_the_code_makes() -> None:
@@ -66,7 +65,7 @@ def test_every_panel_has_data(
         stack.callback(thread.join)
         stack.callback(exposed.server_close)
         stack.callback(exposed.shutdown)
-        targets(tmp_path, {"clf-worker": [worker.health], "clf-serve": [server.health, f"127.0.0.1:{port}"]})
+        scrape(tmp_path, {"clf-worker": [worker.health], "clf-serve": [server.health, f"127.0.0.1:{port}"]})
         found = stack.enter_context(prometheus(tmp_path, NOBODY))
         began = CLOCK.time()
         missing = list(PANELS)
@@ -87,14 +86,6 @@ def test_every_panel_has_data(
 def supply(sample: list[Document]) -> Iterator[Document]:
     """Documents without end."""
     return numbered(sample, 1_000_000)
-
-
-def targets(directory: Path, addresses: dict[str, list[str]]) -> None:
-    """What Prometheus scrapes: a job for each name."""
-    (directory / "targets").mkdir(exist_ok=True)
-    for job, listed in addresses.items():
-        group = [{"targets": listed, "labels": {"dc": DC}}]
-        (directory / "targets" / f"{job}.json").write_text(json.dumps(group), "utf-8")
 
 
 def window(began: float) -> Window:

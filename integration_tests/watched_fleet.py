@@ -3,7 +3,6 @@
 Two workers and two servers on a broker of their own, watched by a real Prometheus: this made the picture in the README.
 """
 
-import json
 import sys
 import tempfile
 import threading
@@ -21,7 +20,7 @@ from deploy.grafana.pictures import draw
 from deploy.grafana.prometheus_api import Window
 from integration_tests.faults.stage import Setting, Stage, staged
 from integration_tests.faults.suite import surroundings, trained
-from integration_tests.monitoring import prometheus
+from integration_tests.monitoring import prometheus, scrape
 from integration_tests.serving import ServeProcess
 from integration_tests.system import CLOCK, free_port, numbered
 from models.store import Store
@@ -70,7 +69,7 @@ def watched_fleet(minutes: float, rate: float, out: Path) -> None:
                 if ahead and ahead[0].share * seconds <= passed:
                     click.echo(f"\n{ahead[0].what}", err=True)
                     ahead.pop(0).happens()
-                _targets(directory, {"clf-worker": _health(stage), "clf-serve": others})
+                scrape(directory, {"clf-worker": _health(stage), "clf-serve": others})
                 CLOCK.sleep(_LOOK_SECONDS)
                 progress.update(round(CLOCK.monotonic() - began) - progress.pos)
         end = CLOCK.time()
@@ -133,13 +132,6 @@ def _health(stage: Stage) -> list[str]:
         with suppress(OSError, ValueError):  # it is just starting
             found.append(worker.health)
     return found
-
-
-def _targets(directory: Path, addresses: dict[str, list[str]]) -> None:
-    for job, listed in addresses.items():
-        new = directory / "targets" / f"{job}.new"
-        new.write_text(json.dumps([{"targets": listed, "labels": {"dc": "here"}}]), "utf-8")
-        new.rename(new.with_suffix(".json"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What librdkafka's statistics, a JSON object every second, tell of a topic's partitions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import orjson
 
@@ -9,10 +10,9 @@ from worker.stream.records import TopicPartition
 
 def unread_partitions(statistics: bytes, topic: str) -> set[TopicPartition]:
     """The assigned partitions with records that the client has not fetched, from librdkafka's statistics."""
-    partitions = orjson.loads(statistics).get("topics", {}).get(topic, {}).get("partitions", {})
     return {
         TopicPartition(topic, int(number))
-        for number, figures in partitions.items()
+        for number, figures in _partitions(statistics, topic)
         if figures["desired"] and figures["next_offset"] < figures["ls_offset"]
     }
 
@@ -28,9 +28,8 @@ def lag_by_partition(
     Behind the last record there may be markers of its writers' transactions, and what they aborted: nobody gets those,
     so nobody commits them. Where the client has passed them all and this worker is `idle`, there is no lag.
     """
-    partitions = orjson.loads(statistics).get("topics", {}).get(topic, {}).get("partitions", {})
     lags: dict[TopicPartition, int] = {}
-    for number, figures in partitions.items():
+    for number, figures in _partitions(statistics, topic):
         source = TopicPartition(topic, int(number))
         end = figures["ls_offset"]
         position = committed.get(source, max(figures["committed_offset"], figures["lo_offset"]))
@@ -39,3 +38,9 @@ def lag_by_partition(
         if figures["desired"] and end >= 0 and position >= 0:
             lags[source] = max(0, end - position)
     return lags
+
+
+def _partitions(statistics: bytes, topic: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    """The number of each partition, and what is told of it."""
+    found: dict[str, dict[str, Any]] = orjson.loads(statistics).get("topics", {}).get(topic, {}).get("partitions", {})
+    return found.items()
